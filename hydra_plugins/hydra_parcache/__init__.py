@@ -1,0 +1,1 @@
+"""parcache's place among Hydra's plugins."""

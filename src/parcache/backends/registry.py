@@ -1,0 +1,90 @@
+"""Backends by name.
+
+Built-in names are listed here and imported only when chosen. Others come from installed packages, by the entry-point
+group ``parcache.backends``; such a package cannot take a built-in's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from parcache.backends.protocol import Backend
+from parcache.errors import (
+    BackendNotInstalledError,
+    BackendSettingError,
+    InvalidBackendError,
+    UnknownBackendError,
+)
+
+GROUP: Final = "parcache.backends"
+_BUILT_IN: Final[Mapping[str, str]] = {
+    "serial": "parcache.backends.serial:SerialBackend",
+    "process": "parcache.backends.process:ProcessBackend",
+}
+_METHODS: Final = ("start", "submit", "stop")
+
+Factory = Callable[..., Backend]
+
+
+def known_names() -> tuple[str, ...]:
+    """Return the names of all backends that are built in or registered by an installed package."""
+    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
+
+
+def create(name: str, settings: Mapping[str, Any]) -> Backend:
+    """Return a new backend of this name, not started yet.
+
+    Raises:
+        UnknownBackendError: Nothing of this name is known.
+        BackendNotInstalledError: It is known, but needs a package that is not installed.
+        InvalidBackendError: What is registered does not follow the protocol.
+        BackendSettingError: It does not take one of these settings.
+    """
+    factory, source = _load(name)
+    _check_settings(name, factory, settings)
+    backend = factory(**settings)
+    capacity = getattr(backend, "capacity", None)
+    if not isinstance(capacity, int) or capacity < 1:
+        raise InvalidBackendError(name, source, f"its capacity is {capacity!r}, not a number of 1 or more")
+    return backend
+
+
+def _load(name: str) -> tuple[Factory, str]:
+    if name in _BUILT_IN:
+        source = _BUILT_IN[name]
+        module, _, attribute = source.partition(":")
+        return getattr(importlib.import_module(module), attribute), source
+    found = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not found:
+        raise UnknownBackendError(name, known_names())
+    return _load_entry_point(found[0]), found[0].value
+
+
+def _load_entry_point(point: EntryPoint) -> Factory:
+    try:
+        factory = point.load()
+    except ModuleNotFoundError as error:
+        missing = error.name or str(error)
+        remedy = f"Install it: pip install {missing.partition('.')[0]}"
+        raise BackendNotInstalledError(point.name, missing, remedy) from error
+    except AttributeError as error:
+        raise InvalidBackendError(point.name, point.value, str(error)) from error
+    if not callable(factory):
+        raise InvalidBackendError(point.name, point.value, f"it is a {type(factory).__name__}, not a class")
+    absent = [method for method in _METHODS if not callable(getattr(factory, method, None))]
+    if isinstance(factory, type) and absent:
+        raise InvalidBackendError(point.name, point.value, f"it has no {', no '.join(absent)}")
+    return factory  # type: ignore[no-any-return] # an entry point loads as Any; its shape was checked above
+
+
+def _check_settings(name: str, factory: Factory, settings: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(factory).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    unknown = sorted(set(settings) - set(parameters))
+    if unknown:
+        raise BackendSettingError(name, unknown, tuple(parameters))

@@ -1,0 +1,229 @@
+"""Everything that parcache raises.
+
+The exceptions carry data; the text is made when it is asked for. Each takes its data as positional
+arguments only, which is what makes it survive pickling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ParcacheError(Exception):
+    """The root of every exception that parcache raises on its own behalf."""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+class SettingError(ParcacheError, ValueError):
+    """A launcher setting has a value that it cannot have."""
+
+    def __init__(self, key: str, found: object, expected: str) -> None:
+        super().__init__(key, found, expected)
+        self.key, self.found, self.expected = key, found, expected
+
+    def __str__(self) -> str:
+        """Name the key, the value found and what is accepted."""
+        return f"{self.key} is {self.found!r}; expected {self.expected}. Set it with {self.key}=VALUE."
+
+
+class UnknownBackendError(ParcacheError, LookupError):
+    """No backend of this name is registered."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, known)
+        self.name, self.known = name, known
+
+    def __str__(self) -> str:
+        """Name the backend and the known ones."""
+        return (
+            f"Unknown backend {self.name!r}; known: {_listed(self.known)}. "
+            "Choose one with hydra/launcher/backend=NAME, or install the package that provides it "
+            "(entry-point group 'parcache.backends')."
+        )
+
+
+class BackendNotInstalledError(ParcacheError, ImportError):
+    """The backend is known, but a package that it needs is missing."""
+
+    def __init__(self, name: str, missing: str, remedy: str) -> None:
+        super().__init__(name, missing, remedy)
+        self.backend, self.missing, self.remedy = name, missing, remedy
+
+    def __str__(self) -> str:
+        """Name the missing package and the command that installs it."""
+        return f"Backend {self.backend!r} needs {self.missing}, which is not installed. {self.remedy}"
+
+
+class InvalidBackendError(ParcacheError, TypeError):
+    """What an entry point registered is not a backend."""
+
+    def __init__(self, name: str, source: str, problem: str) -> None:
+        super().__init__(name, source, problem)
+        self.name, self.source, self.problem = name, source, problem
+
+    def __str__(self) -> str:
+        """Name the entry point and what is wrong with it."""
+        return (
+            f"Backend {self.name!r} from {self.source!r} is not usable: {self.problem}. "
+            "See the Backend protocol in parcache.backends."
+        )
+
+
+class BackendSettingError(ParcacheError, TypeError):
+    """A backend was given settings that it does not take."""
+
+    def __init__(self, name: str, unknown: Sequence[str], known: Sequence[str]) -> None:
+        super().__init__(name, unknown, known)
+        self.name, self.unknown, self.known = name, unknown, known
+
+    def __str__(self) -> str:
+        """Name the settings that are unknown and those that are known."""
+        return (
+            f"Backend {self.name!r} does not take {_listed(self.unknown)}; known settings: {_listed(self.known)}. "
+            f"Remove hydra.launcher.backend.{sorted(self.unknown)[0]}."
+        )
+
+
+class UnkeyableConfigError(ParcacheError, TypeError):
+    """A value of the task config has no stable form."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        """Name the place, the problem and both ways out."""
+        key = self.path.removeprefix("$.")
+        return (
+            f"Cannot key the config at {self.path}: {self.problem}. "
+            f"Name it by a _target_ string, or ignore it: hydra.launcher.cache.ignore=[{key}]."
+        )
+
+
+class UnkeyableCodeError(ParcacheError, TypeError):
+    """The task function's code has no stable form."""
+
+    def __init__(self, task: str, problem: str) -> None:
+        super().__init__(task, problem)
+        self.task, self.problem = task, problem
+
+    def __str__(self) -> str:
+        """Name the task function, the problem and both ways out."""
+        return (
+            f"Cannot fingerprint the code of {self.task}: {self.problem}. "
+            "Define it in a file, or take the code out of the key: hydra.launcher.cache.code=off."
+        )
+
+
+class StoreUnavailableError(ParcacheError, OSError):
+    """The store's directory cannot be used."""
+
+    def __init__(self, directory: str, problem: str) -> None:
+        super().__init__(directory, problem)
+        self.directory, self.problem = directory, problem
+
+    def __str__(self) -> str:
+        """Name the directory, the problem and the way to choose another."""
+        return (
+            f"The store at {self.directory} cannot be used: {self.problem}. "
+            "Choose another: export PARCACHE_DIR=DIR (or hydra.launcher.cache.dir=DIR)."
+        )
+
+
+class NewerFormatError(ParcacheError):
+    """A file of the store was written in a format that this version does not know."""
+
+    def __init__(self, path: str, found: int, known: int) -> None:
+        super().__init__(path, found, known)
+        self.path, self.found, self.known = path, found, known
+
+    def __str__(self) -> str:
+        """Name the file, both formats and both ways out."""
+        return (
+            f"{self.path} has store format {self.found}; this parcache reads up to {self.known}. "
+            "Upgrade it: pip install -U parcache (or choose another store: export PARCACHE_DIR=DIR)."
+        )
+
+
+class CorruptEntryError(ParcacheError, ValueError):
+    """An entry's bytes are not what was published."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        """Name the file and what is wrong with it."""
+        return f"Entry {self.path} is damaged ({self.problem}); the job will run again and replace it."
+
+
+class UnreadableValueError(ParcacheError, ValueError):
+    """An entry is intact, but its value cannot be rebuilt here."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        """Name the file and why its value cannot be rebuilt."""
+        return f"Entry {self.path} cannot be read here ({self.problem}); the job will run again and replace it."
+
+
+class UnstorableResultError(ParcacheError, TypeError):
+    """A result can be turned into bytes by no codec."""
+
+    def __init__(self, type_name: str, problem: str) -> None:
+        super().__init__(type_name, problem)
+        self.type_name, self.problem = type_name, problem
+
+    def __str__(self) -> str:
+        """Name the type, the problem and the way out."""
+        return (
+            f"a result of type {self.type_name} cannot be stored: {self.problem}. "
+            "Return plain data (numbers, strings, containers, arrays) or something that pickles"
+        )
+
+
+class LostResultError(ParcacheError, RuntimeError):
+    """A job ran in another process and what it returned could not travel back."""
+
+    def __init__(self, number: int, type_name: str, problem: str) -> None:
+        super().__init__(number, type_name, problem)
+        self.number, self.type_name, self.problem = number, type_name, problem
+
+    def __str__(self) -> str:
+        """Name the job, the type and both ways out."""
+        return (
+            f"Job {self.number} returned a {self.type_name} that cannot leave its process: {self.problem}. "
+            "Return something that pickles, or run it here: hydra/launcher/backend=serial."
+        )
+
+
+class RemoteJobError(ParcacheError, RuntimeError):
+    """Stands in for a job's exception whose own class cannot be rebuilt in this process."""
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(type_name, message)
+        self.type_name, self.message = type_name, message
+
+    def __str__(self) -> str:
+        """Show the original type and message."""
+        return f"{self.type_name}: {self.message}"
+
+
+class HydraNotInitializedError(ParcacheError, RuntimeError):
+    """The Python API was called outside Hydra's initialize contexts."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__(function)
+        self.function = function
+
+    def __str__(self) -> str:
+        """Show how to open one."""
+        return (
+            f"{self.function} needs Hydra to be initialized. Call it inside one of Hydra's contexts: "
+            "with hydra.initialize(config_path=..., version_base=None): ..."
+        )

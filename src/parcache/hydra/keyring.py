@@ -1,0 +1,110 @@
+"""The keys of one batch, and all that a worker needs to publish under them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import parcache
+from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
+from parcache.hydra.compose import ComposedJob, plain_config
+from parcache.hydra.plain import PlainConfig
+from parcache.hydra.runner import JobConfig
+from parcache.hydra.settings import CacheSettings, Code
+from parcache.keys import witness
+from parcache.keys.canonical import describe
+from parcache.keys.fingerprint import Fingerprint, Fingerprinter
+from parcache.keys.recipe import CODE_OFF, make_key
+from parcache.model import Job, Key
+from parcache.run.worker import Ticket, Unit, code_refusal
+from parcache.store.store import Store
+
+
+class Keyring:
+    """Makes the keys of a batch. ``store`` is None where nothing is cached; ``warn`` gets one line for each problem."""
+
+    def __init__(
+        self, cache: CacheSettings, store: Store | None, task_function: Any, warn: Callable[[str], None]
+    ) -> None:
+        self._cache = cache
+        self._store = store
+        self._task_function = task_function
+        self._warn = warn
+        self._env = {name: os.environ.get(name) for name in cache.env}
+        self._made_of: dict[int, tuple[PlainConfig, Fingerprint | None]] = {}
+        self._fingerprinter = self._take_up() if store is not None and cache.code is Code.CLOSURE else None
+
+    def job(self, composed: ComposedJob) -> Job:
+        """Return the job with its key; without one where it cannot or need not be cached."""
+        return Job(composed.number, composed.overrides, self._key(composed))
+
+    def unit(self, job: Job, composed: ComposedJob) -> Unit:
+        """Return what travels to a worker to run the job."""
+        if job.key is None or self._store is None:
+            return Unit(job.number, JobConfig(composed.config, ()), None)
+        plain, fingerprint = self._made_of[job.number]
+        ticket = None
+        if self._cache.mode.writes:
+            sources = fingerprint.sources if fingerprint is not None else ()
+            # What this process has imported travels by value, or runs right here.
+            refusal = code_refusal(witness.of_this_process(), sources)
+            ticket = Ticket(
+                self._store,
+                job.key,
+                sources,
+                self._record(composed, fingerprint),
+                {"overrides": list(job.overrides), "config": describe(plain.tree)},
+                refusal,
+            )
+        return Unit(job.number, JobConfig(composed.config, plain.open), ticket)
+
+    def _take_up(self) -> Fingerprinter | None:
+        try:
+            return Fingerprinter(self._task_function)
+        except UnkeyableCodeError as error:
+            self._warn(f"{error} This sweep runs without a cache.")
+            self._store = None
+            return None
+
+    def _key(self, composed: ComposedJob) -> Key | None:
+        if self._store is None:
+            return None
+        try:
+            plain = plain_config(composed)
+            fingerprint = self._fingerprinter.fingerprint(plain.names) if self._fingerprinter is not None else None
+            code = fingerprint.digest if fingerprint is not None else CODE_OFF
+            cache = self._cache
+            key = make_key(plain.tree, code, salt=cache.salt, ignore=cache.ignore, env=self._env)
+        except (UnkeyableConfigError, UnkeyableCodeError) as error:
+            self._warn(f"{error} Such jobs run without a cache (first: job {composed.number}).")
+            return None
+        self._made_of[composed.number] = plain, fingerprint
+        if fingerprint is not None:
+            self._keep(fingerprint)
+        return key
+
+    def _keep(self, fingerprint: Fingerprint) -> None:
+        witness.of_this_process().observe(fingerprint.sources)
+        if self._store is not None and self._cache.mode.writes:
+            self._store.describe_code(
+                fingerprint.digest,
+                {
+                    "task": fingerprint.task,
+                    "modules": dict(fingerprint.forms),
+                    "distributions": dict(fingerprint.distributions),
+                    "dynamic": list(fingerprint.dynamic),
+                },
+            )
+
+    @staticmethod
+    def _record(composed: ComposedJob, fingerprint: Fingerprint | None) -> dict[str, Any]:
+        return {
+            "task": fingerprint.task if fingerprint is not None else "",
+            "output_dir": os.path.abspath(composed.output_dir),
+            "host": socket.gethostname(),
+            "parcache": parcache.__version__,
+            "hydra": version("hydra-core"),
+        }

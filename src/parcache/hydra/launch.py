@@ -1,0 +1,181 @@
+"""A sweep through parcache, from the sweeper's overrides to the JobReturns it gets."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from parcache.backends import Backend, create
+from parcache.errors import NewerFormatError, StoreUnavailableError
+from parcache.hydra.compose import ComposedJob, compose_job
+from parcache.hydra.keyring import Keyring
+from parcache.hydra.runner import HydraRunner, SweepEndCallback
+from parcache.hydra.settings import read_settings
+from parcache.model import Entry, Job, Key, Storing, Tally
+from parcache.run.batch import Crew, Ran, run_batch
+from parcache.run.plan import make_plan
+from parcache.run.summary import summary_line
+from parcache.run.worker import Unit, install_here, release
+from parcache.store.store import Store
+
+log = logging.getLogger("parcache")
+
+#: Where the Python API collects JobReturns, whatever the sweeper makes of them.
+COLLECTED: ContextVar[list[JobReturn] | None] = ContextVar("COLLECTED", default=None)
+
+
+class Sweep:
+    """One sweep: made when the launcher is set up, told each batch, closed when the sweep ends, however it ends."""
+
+    def __init__(self, context: HydraContext, task_function: TaskFunction, master: DictConfig) -> None:
+        """Check the settings; nothing is started yet.
+
+        Raises:
+            ParcacheError: A setting is wrong, or the backend is unknown or not installed.
+        """
+        self._settings = read_settings(master, os.environ)
+        self._backend: Backend = create(self._settings.backend_name, self._settings.backend)
+        self._context = context
+        self._task_function = task_function
+        self._master = master
+        self._runner = HydraRunner(context, task_function, master)
+        self._token = secrets.token_hex(8)
+        self._crew: Crew | None = None
+        self._store: Store | None = None
+        self._store_tried = False
+        self._told: set[str] = set()
+        self._tally = Tally()
+        self._started_s = time.perf_counter()
+        self._ended_s = self._started_s
+        context.callbacks.callbacks.append(SweepEndCallback(self.close))
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """Run one batch and return its JobReturns in job order.
+
+        Raises:
+            Exception: What Hydra raises where a job does not compose; no job has started then.
+        """
+        setup_globals()
+        self._runner.configure_logging()
+        os.makedirs(str(self._master.hydra.sweep.dir), exist_ok=True)
+        store = self._open_store()
+        composed = [
+            compose_job(self._context, self._master, overrides, initial_job_idx + index)
+            for index, overrides in enumerate(job_overrides)
+        ]
+        keyring = Keyring(self._settings.cache, store, self._task_function, self._warn_once)
+        jobs = [keyring.job(job) for job in composed]
+        reader = store.read if store is not None and self._settings.cache.mode.reads else _no_entry
+        plan = make_plan(jobs, reader)
+        log.info(
+            "Launching %d jobs: %d in the store, %d to run (%s)",
+            len(jobs),
+            len(plan.hits),
+            len(plan.misses),
+            self._settings.backend_name,
+        )
+        by_number = {job.number: job for job in composed}
+        returns: dict[int, JobReturn] = {}
+        with self._tallying() as tally:
+            for number, entry in plan.hits.items():
+                returns[number] = self._runner.restore(by_number[number], entry)
+                tally.append(Tally(hits=1, saved_s=entry.run_time_s))
+            if plan.misses:
+                read_back = store.read if store is not None and self._settings.cache.mode.writes else _no_entry
+                jobs_by_number = {job.number: job for job in jobs}
+
+                def unit_of(job: Job) -> Unit:
+                    return keyring.unit(job, by_number[job.number])
+
+                for event in run_batch(plan, jobs_by_number, unit_of, self._start(), read_back):
+                    number = event.job.number
+                    if isinstance(event, Ran):
+                        returns[number] = self._accept(event, by_number[number])
+                        tally.append(Tally(misses=1, failed=returns[number].status is not JobStatus.COMPLETED))
+                    else:
+                        returns[number] = self._runner.restore(by_number[number], event.entry)
+                        tally.append(Tally(duplicates=1, saved_s=event.entry.run_time_s))
+        ordered = [returns[job.number] for job in jobs]
+        collected = COLLECTED.get()
+        if collected is not None:
+            collected.extend(ordered)
+        return ordered
+
+    def close(self) -> None:
+        """Release the workers and log the sweep's one line. Later calls do nothing."""
+        self._stop(cancel=False)
+        if self._tally.jobs:
+            sweep_dir = str(self._master.hydra.sweep.dir)
+            log.info(summary_line(self._tally, self._ended_s - self._started_s, sweep_dir))
+            self._tally = Tally()
+
+    @contextmanager
+    def _tallying(self) -> Iterator[list[Tally]]:
+        parts: list[Tally] = []
+        finished = False
+        try:
+            yield parts
+            finished = not any(part.failed for part in parts)
+        finally:
+            # After a failure the sweeper most often raises, and Hydra 1.3 then tells nobody that the sweep is over.
+            if not finished:
+                self._stop(cancel=True)
+            self._tally = sum(parts, self._tally)
+            self._ended_s = time.perf_counter()
+
+    def _accept(self, event: Ran, job: ComposedJob) -> JobReturn:
+        outcome = event.outcome
+        if outcome.stored.how is Storing.REFUSED:
+            self._warn_once(f"Results are not stored (first: job {job.number}): {outcome.stored.reason}.")
+        if outcome.error is None:
+            report: JobReturn = outcome.report
+            if report.status is JobStatus.COMPLETED:
+                log.debug("#%d %s: done in %.3g s", job.number, " ".join(job.overrides), outcome.run_time_s)
+                return report
+            error = report._return_value
+        else:
+            error = outcome.error
+            report = self._runner.failed(job, error)
+        shown = f"{type(error).__name__}: {error}"
+        log.error("#%d %s: failed: %s", job.number, " ".join(job.overrides), shown.splitlines()[0])
+        return report
+
+    def _start(self) -> Crew:
+        if self._crew is None:
+            self._backend.start(install_here(self._token, self._runner))
+            self._crew = Crew(self._backend, self._runner, self._token)
+        return self._crew
+
+    def _stop(self, *, cancel: bool) -> None:
+        if self._crew is not None:
+            self._crew = None
+            self._backend.stop(cancel=cancel)
+            release(self._token)
+
+    def _open_store(self) -> Store | None:
+        cache = self._settings.cache
+        if not self._store_tried and (cache.mode.reads or cache.mode.writes):
+            self._store_tried = True
+            try:
+                self._store = Store.open(cache.dir, writable=cache.mode.writes)
+            except (StoreUnavailableError, NewerFormatError) as error:
+                self._warn_once(f"{error} This sweep runs without a cache.")
+        return self._store
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            log.warning(message)
+
+
+def _no_entry(_: Key) -> Entry | None:
+    return None

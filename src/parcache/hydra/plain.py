@@ -1,0 +1,232 @@
+"""A composed task config as the plain tree that keys are made of.
+
+Every value is resolved as the job will see it. While an interpolation is resolved, the resolvers that it reaches are
+watched, through however many other keys: that tells which values change with every run by construction (they reach
+``${now:}``, or a field of the ``hydra`` node that belongs to the run and not to the configuration) and count as their
+expression; and which depend on something outside the config (``${oc.env:}``, custom resolvers), so that the worker
+can check that it sees what was keyed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.base import Container, Node
+from omegaconf.basecontainer import BaseContainer
+from omegaconf.errors import OmegaConfBaseException
+
+from parcache.errors import UnkeyableConfigError
+from parcache.keys.canonical import MISSING, Expression, Record, Unresolvable, digest, encode
+from parcache.keys.imports import dotted_names
+from parcache.keys.modules import qualified_name
+
+_MAX_DEPTH: Final = 200
+# Fields that belong to a run. `runtime.choices`, `job.env_set`, `job.config_name` and the like are configuration: they
+# are the same in every run of the same command, and a task that is told them can depend on them.
+_RUN_FIELDS: Final = (
+    "runtime.output_dir",
+    "runtime.cwd",
+    "runtime.config_sources",
+    "job.name",
+    "job.id",
+    "job.num",
+    "job.override_dirname",
+    "sweep",
+    "run",
+)
+_BOUND_TO_RUN: Final = frozenset({"now", "hydra_override_dirname", "hydra_deprecated_override_dirname"})
+# Resolvers whose result follows from the config alone.
+_CLOSED: Final = frozenset(
+    {
+        "oc.coerce",
+        "oc.create",
+        "oc.decode",
+        "oc.deprecated",
+        "oc.dict.keys",
+        "oc.dict.values",
+        "oc.select",
+        "python_version",
+        "hydra",
+    }
+)
+_SHORT: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PlainConfig:
+    """A task config in plain form.
+
+    ``names`` are the dotted names in it (``_target_`` and other strings, classes of its nodes and values). ``open``
+    are the values that depend on something outside the config: their place and the digest of their form.
+    """
+
+    tree: Any
+    names: frozenset[str]
+    open: tuple[tuple[str, str], ...]
+
+
+def to_plain(config: DictConfig) -> PlainConfig:
+    """Return the plain form of a task config (without the ``hydra`` node), resolved in the present surroundings.
+
+    Raises:
+        UnkeyableConfigError: It is nested deeper than 200 levels, or contains itself.
+    """
+    walker = _Walker()
+    with _watched(walker.calls):
+        tree = walker.node(config, "$", 0)
+    return PlainConfig(tree, frozenset(walker.names), tuple(walker.open))
+
+
+def drift(config: DictConfig, keyed: tuple[tuple[str, str], ...]) -> str | None:
+    """Return the place of the first value that is not what it was when the job was keyed, or None."""
+    if not keyed:
+        return None
+    now = dict(to_plain(config).open)
+    return next((place for place, form in keyed if now.get(place) != form), None)
+
+
+class _Calls:
+    """What the resolution of one interpolation called."""
+
+    def __init__(self) -> None:
+        self.bound = False
+        self.open = False
+        self.reads: list[Any] = []
+        self._tainted: list[str] = []
+
+    def note(self, name: str, args: tuple[Any, ...], result: Any) -> None:
+        if _is_bound(name, args):
+            self.bound = True
+            self._tainted.append(str(result))
+        elif any(_contains(str(arg), taint) for arg in args for taint in self._tainted):
+            self._tainted.append(str(result))
+        else:
+            self.reads.append([name, [str(arg) for arg in args], _leaf_or_text(result)])
+        if name not in _CLOSED and name not in _BOUND_TO_RUN:
+            self.open = True
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.current: _Calls | None = None
+
+
+def _is_bound(name: str, args: tuple[Any, ...]) -> bool:
+    if name in _BOUND_TO_RUN:
+        return True
+    if name != "hydra" or not args:
+        return False
+    path = str(args[0])
+    return any(path == field or path.startswith(field + ".") or field.startswith(path + ".") for field in _RUN_FIELDS)
+
+
+def _contains(text: str, taint: str) -> bool:
+    return text == taint or (len(taint) >= _SHORT and taint in text)
+
+
+def _leaf_or_text(value: Any) -> Any:
+    return value if isinstance(value, (type(None), bool, int, float, str, bytes)) else str(value)
+
+
+@contextmanager
+def _watched(recorder: _Recorder) -> Iterator[None]:
+    """Let the recorder see every call of a resolver."""
+    original = BaseContainer._resolvers
+
+    def watch(name: str, resolver: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(config: Any, parent: Any, node: Any, args: tuple[Any, ...], args_str: tuple[str, ...]) -> Any:
+            calls = recorder.current
+            if calls is not None and _is_bound(name, args):
+                calls.bound = True  # also when the call fails
+            if calls is not None and name not in _CLOSED and name not in _BOUND_TO_RUN:
+                calls.open = True
+            result = resolver(config, parent, node, args, args_str)
+            if calls is not None:
+                calls.note(name, args, result)
+            return result
+
+        return watched
+
+    BaseContainer._resolvers = {name: watch(name, resolver) for name, resolver in original.items()}
+    try:
+        yield
+    finally:
+        BaseContainer._resolvers = original
+
+
+class _Walker:
+    def __init__(self) -> None:
+        self.calls = _Recorder()
+        self.names: set[str] = set()
+        self.open: list[tuple[str, str]] = []
+
+    def node(self, node: Any, path: str, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            raise UnkeyableConfigError(path, f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself")
+        if not isinstance(node, Node):
+            return self._value(node)
+        if node._is_interpolation():
+            return self._interpolation(node, path, depth)
+        if node._is_missing():
+            return MISSING
+        if node._is_none():
+            return None
+        if isinstance(node, DictConfig):
+            return self._mapping(node, path, depth)
+        if isinstance(node, Container):
+            return self._items(node, path, depth)
+        return self._value(node._value())
+
+    def _interpolation(self, node: Node, path: str, depth: int) -> Any:
+        text = str(node._value())
+        calls = self.calls.current = _Calls()
+        try:
+            resolved = node._dereference_node()
+        except (OmegaConfBaseException, RecursionError):
+            resolved = None
+        except Exception:  # a custom resolver may raise anything; so will the task that reads the value
+            resolved = None
+        finally:
+            self.calls.current = None
+        if calls.bound:
+            return Expression(text, tuple(calls.reads))
+        if resolved is None:
+            return Unresolvable(text)
+        plain = self.node(resolved, path, depth + 1)
+        if calls.open:
+            self.open.append((path, digest(encode(plain, path))))
+        return plain
+
+    def _mapping(self, node: DictConfig, path: str, depth: int) -> Any:
+        fields: dict[Any, Any] = {}
+        for key in node._content if isinstance(node._content, dict) else ():
+            if isinstance(key, str):
+                self.names.update(dotted_names(key))
+            fields[key] = self.node(node._get_node(key), f"{path}.{key!s}", depth + 1)
+        kind = OmegaConf.get_type(node)
+        if isinstance(kind, type) and kind is not dict and not issubclass(kind, DictConfig):
+            self._note_class(kind)
+            return Record(qualified_name(kind), fields)
+        return fields
+
+    def _items(self, node: Container, path: str, depth: int) -> list[Any]:
+        content: Any = getattr(node, "_content", ())  # of a list, or of a tuple in Hydra 1.4
+        return [self.node(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(content)]
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            self.names.update(dotted_names(value))
+        elif isinstance(value, Enum):
+            self._note_class(type(value))
+        return value
+
+    def _note_class(self, kind: type) -> None:
+        for base in inspect.getmro(kind):
+            if base.__module__ != "builtins":
+                self.names.add(f"{base.__module__}.{base.__qualname__}")

@@ -1,0 +1,209 @@
+"""The canonical form of a config: one byte string for all configs that mean the same to the task.
+
+Input is a plain tree: dicts, lists, tuples and leaves, plus the four markers below. Every value is written as a
+type tag, its length and its content, so that no two different trees share a form:
+
+====  =======================================================================================
+tag   content
+====  =======================================================================================
+``N`` null
+``T`` true, ``F`` false
+``i`` integer in decimal
+``f`` float: 8 bytes big-endian, every NaN as the same one; -0.0 is not 0.0
+``s`` string in UTF-8 (lone surrogates pass), ``b`` bytes, ``p`` a path as string
+``e`` enum: class, member name and, where it has a form, the member's value
+``l`` list or tuple: the two are one, since Hydra 1.3 and 1.4 differ in which they make
+``d`` mapping: pairs sorted by the form of their keys
+``r`` record: a structured config's class and its mapping
+``?`` missing (``???``)
+``x`` expression: a value that changes with every run counts as its text, and by what it reads besides
+``u`` unresolvable: an interpolation that fails counts as its text
+====  =======================================================================================
+
+Changing any of this requires a new ``parcache.keys.recipe.RECIPE``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+from typing import Any, Final
+
+from parcache.errors import UnkeyableConfigError
+from parcache.keys.modules import qualified_name
+
+DIGEST_BYTES: Final = 20
+_MAX_DEPTH: Final = 200
+_NAN: Final = struct.pack(">Q", 0x7FF8000000000000)
+
+
+class _Missing(Enum):
+    MISSING = "???"
+
+
+MISSING: Final = _Missing.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A value that changes with every run by construction: its text, and what else its resolution read."""
+
+    text: str
+    reads: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolvable:
+    """An interpolation that cannot be resolved: it fails when the task reads it, not before."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A node that is typed by a class (a structured config)."""
+
+    type_name: str
+    fields: Mapping[str, Any]
+
+
+def digest(data: bytes) -> str:
+    """Return the hexadecimal digest (BLAKE2b, 160 bits) that keys are made of."""
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def encode(tree: Any, path: str = "$") -> bytes:
+    """Return the canonical form of a plain tree.
+
+    Raises:
+        UnkeyableConfigError: A value has no stable form, or the tree is nested deeper than 200 levels.
+    """
+    out = bytearray()
+    _write(tree, out, path, 0)
+    return bytes(out)
+
+
+def prune(tree: Any, patterns: Sequence[str]) -> Any:
+    """Return the tree without the keys that a pattern names.
+
+    A pattern is a dotted path from the root; ``*`` and the other shell wildcards match within one segment, list
+    indices count as segments. What lies below a named key goes with it.
+    """
+    if not patterns:
+        return tree
+    return _prune(tree, [tuple(pattern.split(".")) for pattern in patterns])
+
+
+def describe(tree: Any) -> Any:
+    """Return a tree as JSON data for people to read and compare; not a canonical form."""
+    if isinstance(tree, Record):
+        return {"<class>": tree.type_name, **describe(tree.fields)}
+    if isinstance(tree, Mapping):
+        return {key.name if isinstance(key, Enum) else str(key): describe(item) for key, item in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [describe(item) for item in tree]
+    if isinstance(tree, (Expression, Unresolvable)):
+        return {"<expression>": tree.text}
+    if isinstance(tree, Enum):
+        return tree.value if tree is MISSING else f"{qualified_name(type(tree))}.{tree.name}"
+    return tree if isinstance(tree, (bool, int, float, str, type(None))) else str(tree)
+
+
+def _prune(tree: Any, patterns: list[tuple[str, ...]]) -> Any:
+    if isinstance(tree, Record):
+        return Record(tree.type_name, _prune(tree.fields, patterns))
+    if isinstance(tree, Mapping):
+        items: Iterable[tuple[Any, Any]] = tree.items()
+        kept = [(key, _prune(value, deeper)) for key, value, deeper in _survivors(items, patterns)]
+        return dict(kept)
+    if isinstance(tree, (list, tuple)):
+        return [_prune(value, deeper) for _, value, deeper in _survivors(enumerate(tree), patterns)]
+    return tree
+
+
+def _survivors(
+    items: Iterable[tuple[Any, Any]], patterns: list[tuple[str, ...]]
+) -> Iterable[tuple[Any, Any, list[tuple[str, ...]]]]:
+    for key, value in items:
+        name = key.name if isinstance(key, Enum) else str(key)
+        matching = [pattern for pattern in patterns if pattern and fnmatchcase(name, pattern[0])]
+        if not any(len(pattern) == 1 for pattern in matching):
+            yield key, value, [pattern[1:] for pattern in matching]
+
+
+def _sized(tag: bytes, content: bytes) -> bytes:
+    return b"%b%d:%b" % (tag, len(content), content)
+
+
+def _text(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _float(value: float) -> bytes:
+    return b"f" + (_NAN if value != value else struct.pack(">d", value))
+
+
+_LEAVES: Final[dict[type, Callable[[Any], bytes]]] = {
+    type(None): lambda _: b"N",
+    bool: lambda value: b"T" if value else b"F",
+    int: lambda value: b"i%d;" % value,
+    float: _float,
+    str: lambda value: _sized(b"s", _text(value)),
+    bytes: lambda value: _sized(b"b", value),
+    _Missing: lambda _: b"?",
+    Unresolvable: lambda value: _sized(b"u", _text(value.text)),
+}
+
+
+def _write(value: Any, out: bytearray, path: str, depth: int) -> None:
+    leaf = _LEAVES.get(type(value))
+    if leaf is not None:
+        out += leaf(value)
+        return
+    if depth > _MAX_DEPTH:
+        raise UnkeyableConfigError(path, f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself")
+    if isinstance(value, Enum):
+        _write_enum(value, out, path, depth)
+    elif isinstance(value, PurePath):
+        out += _sized(b"p", _text(str(value)))
+    elif isinstance(value, Record):
+        out += _sized(b"r", _text(value.type_name))
+        _write(value.fields, out, path, depth + 1)
+    elif isinstance(value, Expression):
+        out += _sized(b"x", _text(value.text))
+        _write(value.reads, out, path, depth + 1)
+    elif isinstance(value, Mapping):
+        _write_mapping(value, out, path, depth)
+    elif isinstance(value, (list, tuple)):
+        out += b"l%d;" % len(value)
+        for index, item in enumerate(value):
+            _write(item, out, f"{path}[{index}]", depth + 1)
+    else:
+        raise UnkeyableConfigError(path, f"{qualified_name(type(value))} objects have no stable form")
+
+
+def _write_enum(value: Enum, out: bytearray, path: str, depth: int) -> None:
+    out += b"e" + _sized(b"s", _text(qualified_name(type(value)))) + _sized(b"s", _text(value.name))
+    try:
+        _write(value.value, out, path, depth + 1)
+    except UnkeyableConfigError:
+        # The class's own code is in the fingerprint; a member whose value has no form is told apart by its name.
+        out += b"o"
+
+
+def _write_mapping(value: Mapping[Any, Any], out: bytearray, path: str, depth: int) -> None:
+    pairs: list[tuple[bytes, Any, Any]] = []
+    for key, item in value.items():
+        buffer = bytearray()
+        _write(key, buffer, path, depth + 1)
+        pairs.append((bytes(buffer), key, item))
+    pairs.sort(key=lambda pair: pair[0])
+    out += b"d%d;" % len(pairs)
+    for form, key, item in pairs:
+        out += form
+        _write(item, out, f"{path}.{key}", depth + 1)

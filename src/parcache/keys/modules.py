@@ -1,0 +1,220 @@
+"""Where modules live and whose they are, found out without importing anything.
+
+First-party is what is neither in the standard library nor in an installed, non-editable distribution. parcache
+itself is nobody's first party: its recipe version stands for it in the key.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from types import ModuleType
+
+_OWN = ("parcache", "hydra_plugins.hydra_parcache")
+_SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"}) | _SITE_FOLDERS
+
+
+class Party(Enum):
+    """Whose code a module is."""
+
+    FIRST = "first"
+    THIRD = "third"
+    PLATFORM = "platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module that can be imported. ``path`` is None for built-in modules and namespace packages."""
+
+    name: str
+    path: str | None
+    party: Party
+    search: tuple[str, ...] | None = None
+
+    @property
+    def is_package(self) -> bool:
+        """Tell whether it can have submodules."""
+        return self.search is not None
+
+
+def logical_name(module_name: str) -> str:
+    """Return the name under which another program would import the module.
+
+    A program's main module goes by what it is called when imported (``python train.py`` and ``import train`` are
+    the same code), so that a script and a notebook that imports it share their results.
+    """
+    if module_name != "__main__":
+        return module_name
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name != "__main__":
+        return str(spec.name)
+    path = getattr(main, "__file__", None)
+    return os.path.splitext(os.path.basename(path))[0] if path else "__main__"
+
+
+def qualified_name(cls: type) -> str:
+    """Return module and qualified name of a class, the main module by its importable name."""
+    return f"{logical_name(cls.__module__)}.{cls.__qualname__}"
+
+
+def is_own(module_name: str) -> bool:
+    """Tell whether the module is part of parcache."""
+    return any(module_name == own or module_name.startswith(own + ".") for own in _OWN)
+
+
+@lru_cache(maxsize=1)
+def _platform_folders() -> tuple[str, ...]:
+    return tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")})
+
+
+@lru_cache(maxsize=1)
+def _site_folders() -> tuple[str, ...]:
+    folders = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    folders += [*site.getsitepackages(), site.getusersitepackages()]
+    return tuple({os.path.realpath(folder) + os.sep for folder in folders})
+
+
+@lru_cache(maxsize=4096)
+def party_of(path: str) -> Party:
+    """Tell whose code the file is, by where it lies."""
+    real = os.path.realpath(path)
+    if real.startswith(_site_folders()) or not _SITE_FOLDERS.isdisjoint(real.split(os.sep)):
+        return Party.THIRD
+    if real.startswith(_platform_folders()):
+        return Party.PLATFORM
+    return Party.FIRST
+
+
+class Finder:
+    """Looks modules up by name along today's import path, and remembers what it found.
+
+    Use a new one for each sweep: files may have come or gone in between. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        importlib.invalidate_caches()
+        self._found: dict[str, Module | None] = {}
+
+    def find(self, name: str) -> Module | None:
+        """Return the module of this dotted name, or None. Parent packages are located, never imported."""
+        if name not in self._found:
+            self._found[name] = self._locate(name)
+        return self._found[name]
+
+    def find_prefix(self, dotted: str) -> Module | None:
+        """Return the module that the longest possible prefix of a dotted name leads to, or None."""
+        found = None
+        parts = dotted.split(".")
+        for end in range(1, len(parts) + 1):
+            module = self.find(".".join(parts[:end]))
+            if module is None:
+                break
+            found = module
+        return found
+
+    def main(self) -> Module | None:
+        """Return the running program's main module, or None when it has no file."""
+        path = getattr(sys.modules.get("__main__"), "__file__", None)
+        if path is None or not os.path.isfile(path):
+            return None
+        return Module(logical_name("__main__"), os.path.abspath(path), party_of(path))
+
+    def submodules(self, package: Module) -> Iterator[Module]:
+        """Yield every module below a package, at any depth."""
+        for folder in package.search or ():
+            for name, _ in _importable(folder):
+                module = self.find(f"{package.name}.{name}")
+                if module is not None:
+                    yield module
+
+    def siblings(self, module: Module) -> Iterator[Module]:
+        """Yield every module that lies below the folder from which this one is imported, itself included."""
+        if module.path is None:
+            return
+        depth = module.name.count(".") + (2 if module.is_package else 1)
+        root = module.path
+        for _ in range(depth):
+            root = os.path.dirname(root)
+        for name, path in _importable(root):
+            yield self.find(name) or Module(name, path, party_of(path))
+
+    def _locate(self, name: str) -> Module | None:
+        parent, _, _ = name.rpartition(".")
+        search: tuple[str, ...] | None = None
+        if parent:
+            package = self.find(parent)
+            if package is None or package.search is None:
+                return None
+            search = package.search
+        spec = _find_spec(name, search)
+        if spec is None:
+            return self._loaded(name)
+        return _from_spec(name, spec)
+
+    @staticmethod
+    def _loaded(name: str) -> Module | None:
+        """Fall back on a module that some finder put into place and no finder shows any more."""
+        module: ModuleType | None = sys.modules.get(name)
+        path = getattr(module, "__file__", None)
+        if module is None or not path or name == "__main__":
+            return None
+        search = getattr(module, "__path__", None)
+        return Module(name, os.path.abspath(path), party_of(path), None if search is None else tuple(search))
+
+
+def _find_spec(name: str, search: tuple[str, ...] | None) -> ModuleSpec | None:
+    path = None if search is None else list(search)
+    for finder in sys.meta_path:
+        find_spec = getattr(finder, "find_spec", None)
+        if find_spec is None:
+            continue
+        try:
+            spec: ModuleSpec | None = find_spec(name, path, None)
+        except Exception:  # noqa: S112 - a foreign finder that fails finds nothing
+            continue
+        if spec is not None:
+            return spec
+    return None
+
+
+def _from_spec(name: str, spec: ModuleSpec) -> Module:
+    locations = spec.submodule_search_locations
+    search = None if locations is None else tuple(os.path.abspath(place) for place in locations)
+    if spec.has_location and spec.origin:
+        return Module(name, os.path.abspath(spec.origin), party_of(spec.origin), search)
+    if search:  # a namespace package: whose it is is decided by its parts
+        parties = {party_of(os.path.join(place, "__init__.py")) for place in search}
+        return Module(name, None, Party.FIRST if Party.FIRST in parties else Party.THIRD, search)
+    return Module(name, None, Party.PLATFORM, search)
+
+
+def _importable(root: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted name, file) of what can be imported from below a folder, in a fixed order."""
+    try:
+        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            if not entry.name.isidentifier() or entry.name in _SKIPPED_FOLDERS:
+                continue
+            if os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):
+                continue
+            init = os.path.join(entry.path, "__init__.py")
+            if os.path.exists(init):
+                yield prefix + entry.name, init
+            yield from _importable(entry.path, f"{prefix}{entry.name}.")
+        elif entry.name.endswith((".py", *EXTENSION_SUFFIXES)):
+            stem = entry.name.split(".")[0]
+            if stem.isidentifier() and stem != "__init__":
+                yield prefix + stem, entry.path

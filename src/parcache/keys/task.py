@@ -1,0 +1,226 @@
+"""The task function as a root of the fingerprint: which code it is, and the state that it carries along.
+
+A task is a function, a lambda, a partial, a bound method or any callable object. What it carries (closure cells,
+partial arguments, an instance's attributes) decides its results as much as its code does, and is not in the
+source; so it counts by value, or the task cannot be keyed.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
+from parcache.keys.canonical import encode
+from parcache.keys.modules import Party, logical_name, party_of, qualified_name
+from parcache.keys.normal_form import normal_form
+
+_PLAIN: Final = (type(None), bool, int, float, str, bytes)
+_MAX_DEPTH: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TaskIdentity:
+    """What a task is: a readable name, its form, and the modules in which its code begins."""
+
+    name: str
+    form: bytes
+    modules: frozenset[str]
+
+
+def identify(task: Any) -> TaskIdentity:
+    """Return what a task is.
+
+    Raises:
+        UnkeyableCodeError: It has no source in a file, or carries state that has no stable form.
+    """
+    inspector = _Inspector(_display_name(task))
+    tree = inspector.visit(task, "task", 0)
+    try:
+        form = encode(tree)
+    except UnkeyableConfigError as error:
+        raise UnkeyableCodeError(inspector.name, f"{error.path}: {error.problem}") from None
+    return TaskIdentity(inspector.name, form, frozenset(inspector.modules))
+
+
+def _display_name(task: Any) -> str:
+    inner = task
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    module = getattr(inner, "__module__", None) or type(inner).__module__
+    return f"{logical_name(module)}:{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+
+
+class _Inspector:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.modules: set[str] = set()
+        self._open: set[int] = set()
+
+    def visit(self, value: Any, where: str, depth: int) -> Any:
+        """Return a value's plain form and note the modules that its code lies in."""
+        if type(value) in _PLAIN or isinstance(value, PurePath):
+            return value
+        if id(value) in self._open or depth > _MAX_DEPTH:
+            return ["seen above"]
+        self._open.add(id(value))
+        try:
+            return self._visit(value, where, depth + 1)
+        finally:
+            self._open.discard(id(value))
+
+    def _visit(self, value: Any, where: str, depth: int) -> Any:
+        if isinstance(value, functools.partial):
+            parts = [value.func, value.args, value.keywords]
+            return ["partial", *(self.visit(part, where, depth) for part in parts)]
+        if isinstance(value, FunctionType):
+            return self._function(value, where, depth)
+        if isinstance(value, MethodType):
+            return ["method", self.visit(value.__func__, where, depth), self.visit(value.__self__, where, depth)]
+        if isinstance(value, ModuleType):
+            self.modules.add(value.__name__)
+            return ["module", logical_name(value.__name__)]
+        if isinstance(value, type):
+            self.modules.update(base.__module__ for base in value.__mro__)
+            return ["class", qualified_name(value)]
+        if isinstance(value, BuiltinFunctionType):
+            return self._builtin(value, where, depth)
+        return self._data(value, where, depth)
+
+    def _builtin(self, value: Any, where: str, depth: int) -> Any:
+        owner = value.__self__
+        if owner is not None and not isinstance(owner, ModuleType):
+            return ["builtin", value.__name__, self.visit(owner, where, depth)]
+        self.modules.add(value.__module__ or "builtins")
+        return ["builtin", value.__module__ or "builtins", value.__qualname__]
+
+    def _data(self, value: Any, where: str, depth: int) -> Any:
+        if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "types", "collections"):
+            return ["mapping", {self._key(k, where): self.visit(v, f"{where}[{k!r}]", depth) for k, v in value.items()}]
+        if type(value) in (list, tuple):
+            return [type(value).__name__, *(self.visit(v, f"{where}[{i}]", depth) for i, v in enumerate(value))]
+        if type(value) in (set, frozenset):
+            forms = sorted(encode(self.visit(item, where, depth)) for item in value)
+            return [type(value).__name__, *forms]
+        if isinstance(value, logging.Logger):
+            return ["logger", value.name]
+        array = _array_form(value)
+        if array is not None:
+            return array
+        return self._instance(value, where, depth)
+
+    def _key(self, key: Any, where: str) -> Any:
+        if type(key) not in _PLAIN:
+            raise UnkeyableCodeError(self.name, f"{where} has a key of type {qualified_name(type(key))}")
+        return key
+
+    def _instance(self, value: Any, where: str, depth: int) -> Any:
+        cls = type(value)
+        state = dict(getattr(value, "__dict__", None) or {})
+        for base in cls.__mro__:
+            slots = base.__dict__.get("__slots__", ())
+            for slot in (slots,) if isinstance(slots, str) else slots:
+                if slot not in ("__dict__", "__weakref__") and hasattr(value, slot):
+                    state[slot] = getattr(value, slot)
+        python_made = any(base.__flags__ & (1 << 9) for base in (cls,))  # Py_TPFLAGS_HEAPTYPE
+        if not python_made or (not state and cls.__basicsize__ > object.__basicsize__ + 16):
+            raise UnkeyableCodeError(self.name, f"{where} carries a {qualified_name(cls)}, which has no stable form")
+        self.modules.update(base.__module__ for base in cls.__mro__)
+        fields = {name: self.visit(item, f"{where}.{name}", depth) for name, item in state.items()}
+        return ["instance", qualified_name(cls), fields]
+
+    def _function(self, function: FunctionType, where: str, depth: int) -> Any:
+        module = function.__globals__.get("__name__") or function.__module__ or "builtins"
+        self.modules.add(module)
+        form: list[Any] = [
+            "function",
+            logical_name(module),
+            function.__qualname__,
+            self._own_code(function, module),
+        ]
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        for name, cell in cells:
+            try:
+                content = cell.cell_contents
+            except ValueError:
+                form.append([name, "empty"])
+                continue
+            form.append([name, self.visit(content, f"{where}.{name}", depth)])
+        if "<locals>" in function.__qualname__ or function.__name__ == "<lambda>":
+            # Defaults of a nested function can come from its surroundings; those of others are in the source.
+            defaults = [function.__defaults__, function.__kwdefaults__]
+            form.append([self.visit(item, f"{where}'s defaults", depth) for item in defaults])
+        wrapped = getattr(function, "__wrapped__", None)
+        if wrapped is not None:
+            form.append(["wraps", self.visit(wrapped, where, depth)])
+        return form
+
+    def _own_code(self, function: FunctionType, module_name: str) -> bytes:
+        """Tell a function from others of the same name, and make sure that it comes from a file."""
+        module = sys.modules.get(module_name)
+        path = getattr(module, "__file__", None)
+        code = function.__code__
+        if path is None or not _is_same_file(code.co_filename, path):
+            problem = f"it was not read from a source file (it comes from {code.co_filename!r})"
+            raise UnkeyableCodeError(self.name, problem)
+        if party_of(path) is not Party.FIRST:
+            return _code_form(code)
+        node = _definition(path, code)
+        return normal_form(node) if node is not None else _code_form(code)
+
+
+def _is_same_file(first: str, second: str) -> bool:
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return False
+
+
+def _definition(path: str, code: CodeType) -> ast.AST | None:
+    """Find the one definition that starts where the code does, or None."""
+    try:
+        with open(path, "rb") as file:
+            tree = ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if node.name == code.co_name and first == code.co_firstlineno:
+                found.append(node)
+    return found[0] if len(found) == 1 else None
+
+
+def _code_form(code: CodeType) -> bytes:
+    """Return a form of compiled code: what it does, without where it stands."""
+    consts = []
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            consts.append(_code_form(const))
+        elif isinstance(const, frozenset):
+            consts.append(repr(sorted(map(repr, const))).encode())
+        else:
+            consts.append(f"{type(const).__name__}:{const!r}".encode())
+    table = getattr(code, "co_exceptiontable", b"")
+    flags = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
+    names = [*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars, "|", *code.co_cellvars]
+    return encode([code.co_name, code.co_code, consts, table, flags, names])
+
+
+def _array_form(value: Any) -> Any:
+    """Return a form of a numpy array by its logical content: a view counts as what it shows."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or type(value) is not numpy.ndarray or value.dtype.hasobject:
+        return None
+    content = numpy.ascontiguousarray(value).tobytes()
+    return ["array", value.dtype.str, list(value.shape), hashlib.blake2b(content, digest_size=20).digest()]

@@ -1,0 +1,130 @@
+"""The words of the domain as values: job, key, entry, plan, outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a job is found by.
+
+    ``digest`` is the hexadecimal digest over all the other parts by ``parcache.keys.recipe``; the parts are kept
+    so that what differs between two keys can be named.
+    """
+
+    digest: str
+    recipe: int
+    config: str
+    code: str
+    python: str
+    salt: str
+    env: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One composed configuration of a batch.
+
+    ``number`` is Hydra's ``hydra.job.num``, unique in the sweep. ``key`` is None when the job is not cached.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    key: Key | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored result: the value and what was recorded with it. ``run_time_s`` is the task function's own time."""
+
+    key: Key
+    value: Any
+    run_time_s: float
+    record: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a batch needs: every job is in exactly one of the three.
+
+    ``hits`` maps a job's number to its entry, ``duplicates`` a job's number to the number of the miss that has the
+    same key, ``misses`` are in job order.
+    """
+
+    hits: Mapping[int, Entry]
+    misses: tuple[Job, ...]
+    duplicates: Mapping[int, int]
+
+
+class Storing(Enum):
+    """What became of a result on its way to the store."""
+
+    PUBLISHED = "published"
+    NOT_ASKED = "not asked"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Whether a result was published and, if it was refused, the sentence that says why."""
+
+    how: Storing
+    reason: str = ""
+
+
+NOT_ASKED = Stored(Storing.NOT_ASKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What running a job led to.
+
+    ``report`` is what the runner returned. ``error`` is set instead when the job's worker or its way back failed.
+    ``run_time_s`` is the task function's own time.
+    """
+
+    number: int
+    report: Any
+    error: BaseException | None
+    run_time_s: float
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a sweep's jobs came to. ``saved_s`` sums the recorded run times of hits and duplicates."""
+
+    hits: int = 0
+    misses: int = 0
+    duplicates: int = 0
+    failed: int = 0
+    saved_s: float = 0.0
+
+    @property
+    def jobs(self) -> int:
+        """Count all jobs."""
+        return self.hits + self.misses + self.duplicates
+
+    def __add__(self, other: Tally) -> Tally:
+        """Add up two batches."""
+        return Tally(
+            self.hits + other.hits,
+            self.misses + other.misses,
+            self.duplicates + other.duplicates,
+            self.failed + other.failed,
+            self.saved_s + other.saved_s,
+        )
+
+
+def in_job_order(jobs: Sequence[Job], results: Mapping[int, Any]) -> list[Any]:
+    """Return the results in the order of the jobs.
+
+    Raises:
+        KeyError: A job has no result.
+    """
+    return [results[job.number] for job in jobs]

@@ -1,0 +1,1 @@
+"""Results on disk: where they lie, how they are written, and what is believed when they are read."""

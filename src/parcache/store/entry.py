@@ -1,0 +1,142 @@
+"""An entry's bytes: one file that says itself what it is and whether it is whole.
+
+::
+
+    magic        8 bytes   b"parcache"
+    format       u16 major, u16 minor, little-endian
+    sizes        u32 header, u64 payload, u64 appendix, in bytes
+    header       JSON object: the key's parts, codec, run time, when, where; unknown members are ignored
+    payload      the value, by the codec that the header names
+    appendix     JSON object, compressed by zlib: what is only needed to explain the key (overrides, config)
+    digest       32 bytes, BLAKE2b-256 over all that stands before
+
+A reader refuses a newer major format, ignores what a newer minor one adds, and believes nothing of an entry whose
+digest does not fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from parcache.errors import CorruptEntryError, NewerFormatError
+from parcache.model import Key
+
+MAGIC: Final = b"parcache"
+MAJOR: Final = 1
+MINOR: Final = 0
+_FIXED: Final = struct.Struct("<8sHHIQQ")
+_DIGEST_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntry:
+    """A checked entry whose value has not been decoded yet. ``created_ns`` is in ns since the epoch (UTC)."""
+
+    key: Key
+    codec: str
+    payload: bytes
+    run_time_s: float
+    created_ns: int
+    record: Mapping[str, Any]
+    appendix: bytes = b""
+
+    def explanation(self) -> dict[str, Any]:
+        """Return what explains the key: an empty dict where nothing was kept."""
+        return dict(json.loads(zlib.decompress(self.appendix))) if self.appendix else {}
+
+
+def pack_explanation(explanation: Mapping[str, Any]) -> bytes:
+    """Return the bytes of an entry's appendix."""
+    return zlib.compress(json.dumps(explanation, separators=(",", ":")).encode("ascii"), 1)
+
+
+def pack(entry: RawEntry) -> bytes:
+    """Return an entry's bytes."""
+    key = entry.key
+    header = json.dumps(
+        {
+            "key": {
+                "digest": key.digest,
+                "recipe": key.recipe,
+                "config": key.config,
+                "code": key.code,
+                "python": key.python,
+                "salt": key.salt,
+                "env": [list(pair) for pair in key.env],
+            },
+            "codec": entry.codec,
+            "run_time_s": entry.run_time_s,
+            "created_ns": entry.created_ns,
+            "record": dict(entry.record),
+        },
+        separators=(",", ":"),
+    ).encode("ascii")
+    sizes = len(header), len(entry.payload), len(entry.appendix)
+    body = b"".join((_FIXED.pack(MAGIC, MAJOR, MINOR, *sizes), header, entry.payload, entry.appendix))
+    return body + _checksum(body)
+
+
+def unpack(data: bytes, path: str, digest: str) -> RawEntry:
+    """Return the entry that these bytes are, checked from end to end.
+
+    ``path`` is for messages; ``digest`` is the key that the entry is expected to have.
+
+    Raises:
+        CorruptEntryError: They are not an entry, not a whole one, or another key's.
+        NewerFormatError: They are in a newer major format.
+    """
+    if len(data) < _FIXED.size + _DIGEST_BYTES:
+        raise CorruptEntryError(path, f"{len(data)} bytes are too few")
+    magic, major, _, *sizes = _FIXED.unpack_from(data)
+    body = memoryview(data)[:-_DIGEST_BYTES]
+    whole = hmac.compare_digest(_checksum(body), data[-_DIGEST_BYTES:])
+    if magic != MAGIC:
+        raise CorruptEntryError(path, "it does not begin like an entry")
+    if major > MAJOR and whole:  # a format that changes the digest rule is named by format.json
+        raise NewerFormatError(path, major, MAJOR)
+    if not whole:
+        raise CorruptEntryError(path, "its digest does not fit its content")
+    if _FIXED.size + sum(sizes) != len(body):
+        raise CorruptEntryError(path, "its sizes do not add up")
+    first = _FIXED.size + sizes[0]
+    second = first + sizes[1]
+    try:
+        header = json.loads(bytes(body[_FIXED.size : first]))
+        entry = RawEntry(
+            _key(header["key"]),
+            str(header["codec"]),
+            bytes(body[first:second]),
+            float(header["run_time_s"]),
+            int(header["created_ns"]),
+            dict(header.get("record", {})),
+            bytes(body[second:]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptEntryError(path, f"its header cannot be read: {type(error).__name__}") from None
+    if entry.key.digest != digest:
+        raise CorruptEntryError(path, f"it belongs to key {entry.key.digest}")
+    return entry
+
+
+def _key(parts: Mapping[str, Any]) -> Key:
+    env = tuple((str(name), value) for name, value in parts["env"])
+    return Key(
+        str(parts["digest"]),
+        int(parts["recipe"]),
+        str(parts["config"]),
+        str(parts["code"]),
+        str(parts["python"]),
+        str(parts["salt"]),
+        env,
+    )
+
+
+def _checksum(body: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()

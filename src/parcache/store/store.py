@@ -1,0 +1,187 @@
+"""The store: publish results under their keys, read them back, believe nothing unchecked.
+
+Publishing is one rename of a complete file, which is atomic on local file systems, NFS and Lustre alike; there is no
+database and no lock. Files are not flushed to the disk one by one: a power cut can cost results that were just
+published (they fail their digest and run again), never falsify one.
+
+Safe to use from several processes and threads at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from parcache.errors import (
+    CorruptEntryError,
+    NewerFormatError,
+    StoreUnavailableError,
+    UnreadableValueError,
+    UnstorableResultError,
+)
+from parcache.model import Entry, Key, Stored, Storing
+from parcache.store import codec
+from parcache.store.entry import MAJOR, MINOR, RawEntry, pack, pack_explanation, unpack
+from parcache.store.paths import StorePaths
+
+log = logging.getLogger(__name__)
+
+_CACHEDIR_TAG: Final = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This file is a cache directory tag created by parcache.\n"
+    "# For information about cache directory tags see https://bford.info/cachedir/\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The results below one directory. ``root`` is absolute; workers get the store by value."""
+
+    paths: StorePaths
+
+    @classmethod
+    def open(cls, root: str, *, writable: bool) -> Store:
+        """Return the store at a directory; make it there if it is to be written.
+
+        Raises:
+            StoreUnavailableError: The directory cannot be made, or cannot be written although it is to be.
+            NewerFormatError: A newer parcache made it.
+        """
+        store = cls(StorePaths(os.path.abspath(root)))
+        store._check_format()
+        if writable:
+            store._prepare()
+        return store
+
+    def read(self, key: Key) -> Entry | None:
+        """Return the entry of a key, its value decoded, or None: a miss.
+
+        A damaged entry, one that cannot be decoded here and one that cannot be read at all is a miss as well, with
+        one warning.
+        """
+        path = self.paths.entry(key.digest)
+        try:
+            with open(path, "rb") as file:
+                raw = unpack(file.read(), path, key.digest)
+            value = _decode(raw, path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("Entry %s cannot be read (%s); the job will run again.", path, error.strerror or error)
+            return None
+        except (CorruptEntryError, UnreadableValueError, NewerFormatError) as error:
+            log.warning("%s", error)
+            return None
+        return Entry(raw.key, value, raw.run_time_s, raw.record)
+
+    def publish(
+        self,
+        key: Key,
+        value: Any,
+        *,
+        run_time_s: float,
+        record: Mapping[str, Any] | None = None,
+        explanation: Mapping[str, Any] | None = None,
+    ) -> Stored:
+        """Store a result under its key, replacing what is there. Never raises: a refusal says why."""
+        try:
+            name, payload = codec.encode(value)
+            appendix = pack_explanation(explanation or {})
+            raw = RawEntry(key, name, payload, run_time_s, time.time_ns(), record or {}, appendix)
+            self._write(self.paths.entry(key.digest), pack(raw))
+        except UnstorableResultError as error:
+            return Stored(Storing.REFUSED, str(error))
+        except OSError as error:
+            return Stored(Storing.REFUSED, _unwritable(self.paths.root, error))
+        except (RecursionError, MemoryError) as error:
+            return Stored(Storing.REFUSED, f"a result of type {type(value).__qualname__}: {type(error).__name__}")
+        return Stored(Storing.PUBLISHED)
+
+    def describe_code(self, digest: str, description: Mapping[str, Any]) -> None:
+        """Keep what a fingerprint was made of, once. It only serves explanations: failing to is no failure."""
+        path = self.paths.code(digest)
+        if os.path.exists(path):
+            return
+        try:
+            self._write(path, json.dumps(description, indent=1).encode("ascii"))
+        except OSError as error:
+            log.debug("cannot keep the description of code %s: %s", digest, error)
+
+    def _write(self, path: str, data: bytes) -> None:
+        scratch = self.paths.scratch(os.path.basename(path))
+        try:
+            try:
+                file = open(scratch, "xb")  # noqa: SIM115 - closed below, on every way
+            except FileNotFoundError:  # somebody emptied the store meanwhile
+                self._prepare()
+                file = open(scratch, "xb")  # noqa: SIM115
+            with file:
+                file.write(data)
+            try:
+                os.replace(scratch, path)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                os.replace(scratch, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(scratch)
+            raise
+
+    def _check_format(self) -> None:
+        path = self.paths.format
+        try:
+            with open(path, "rb") as file:
+                major = json.load(file)["major"]
+        except FileNotFoundError:
+            return
+        except NotADirectoryError as error:
+            raise StoreUnavailableError(self.paths.root, str(error.strerror)) from None
+        except OSError as error:
+            raise StoreUnavailableError(self.paths.root, str(error.strerror or error)) from None
+        except (ValueError, KeyError, TypeError):
+            log.warning("%s is damaged; entries are still checked one by one. To renew it, delete it.", path)
+            return
+        if not isinstance(major, int) or major > MAJOR:
+            raise NewerFormatError(path, major, MAJOR)
+
+    def _prepare(self) -> None:
+        try:
+            os.makedirs(self.paths.entries, exist_ok=True)
+            os.makedirs(self.paths.tmp, exist_ok=True)
+            for path, text in (
+                (self.paths.gitignore, "*\n"),
+                (self.paths.cachedir_tag, _CACHEDIR_TAG),
+                (self.paths.format, json.dumps({"major": MAJOR, "minor": MINOR}) + "\n"),
+            ):
+                if not os.path.exists(path):
+                    self._write_marker(path, text)
+            if not os.access(self.paths.tmp, os.W_OK | os.X_OK):
+                raise PermissionError(13, "Permission denied")
+        except OSError as error:
+            raise StoreUnavailableError(self.paths.root, str(error.strerror or error)) from None
+
+    def _write_marker(self, path: str, text: str) -> None:
+        scratch = self.paths.scratch(os.path.basename(path).lstrip("."))
+        with open(scratch, "x", encoding="ascii") as file:
+            file.write(text)
+        os.replace(scratch, path)
+
+
+def _decode(raw: RawEntry, path: str) -> Any:
+    try:
+        return codec.decode(raw.codec, raw.payload)
+    except Exception as error:
+        raise UnreadableValueError(path, f"{type(error).__name__}: {error}") from error
+
+
+def _unwritable(root: str, error: OSError) -> str:
+    return (
+        f"the store at {root} cannot be written: {error.strerror or error}. "
+        "Make room there, or choose another: export PARCACHE_DIR=DIR"
+    )

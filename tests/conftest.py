@@ -1,0 +1,159 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hydra.core.plugins import Plugins
+
+# Hydra 1.4 fills its config store with plugins only when somebody asks for them.
+Plugins.instance()
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give every test a store of its own, whatever the caller's environment says."""
+    monkeypatch.setenv("PARCACHE_DIR", str(tmp_path_factory.mktemp("store") / "s"))
+    monkeypatch.delenv("PARCACHE_MODE", raising=False)
+    folder = Path.cwd()
+    yield
+    os.chdir(folder)
+
+
+@dataclass
+class Result:
+    """What a program did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> str:
+        """Return the end-of-sweep line, of which there is exactly one."""
+        lines = [line for line in self.out.splitlines() if " misses, " in line]
+        assert len(lines) == 1, self.out + self.err
+        return lines[0].partition("] ")[2]
+
+    def check(self) -> Result:
+        """Insist that it succeeded."""
+        assert self.code == 0, self.out + self.err
+        return self
+
+
+class Project:
+    """A user's project in a folder of its own: files to write, programs to run, executions to count."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.runs = folder / "runs.txt"
+        self.env = dict(env or {})
+
+    def write(self, **files: str) -> Project:
+        """Write files: ``__`` in a name is a folder, Python unless a suffix is given by ``_yaml`` or ``_txt``."""
+        for name, text in files.items():
+            path = name.replace("__init__", "\0").replace("__", "/").replace("\0", "__init__")
+            for suffix in ("yaml", "txt"):
+                if path.endswith("_" + suffix):
+                    path = path.removesuffix("_" + suffix) + "." + suffix
+                    break
+            else:
+                path += ".py"
+            target = self.folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(textwrap.dedent(text))
+        return self
+
+    def run(self, *overrides: str, script: str = "app.py", env: Mapping[str, str] | None = None) -> Result:
+        """Run a program to its end."""
+        return self.start(*overrides, script=script, env=env).finish()
+
+    def start(self, *overrides: str, script: str = "app.py", env: Mapping[str, str] | None = None) -> Running:
+        """Start a program."""
+        surroundings = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PARCACHE_")},
+            "RUNS": str(self.runs),
+            "PYTHONWARNINGS": "ignore",
+            **self.env,
+            **(env or {}),
+        }
+        process = subprocess.Popen(
+            [sys.executable, script, *overrides],
+            cwd=self.folder,
+            env=surroundings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return Running(process)
+
+    def executions(self) -> list[str]:
+        """Return what the task function wrote each time it ran, in the order in which it ran."""
+        return self.runs.read_text().split() if self.runs.exists() else []
+
+    def entries(self) -> list[Path]:
+        """Return the files of all entries in the project's store."""
+        return sorted((self.folder / ".parcache" / "entries").glob("*/*.entry"))
+
+
+@dataclass
+class Running:
+    """A program that runs."""
+
+    process: subprocess.Popen[str]
+
+    def finish(self) -> Result:
+        """Wait for its end."""
+        try:
+            out, err = self.process.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, err = self.process.communicate()
+            pytest.fail(f"the program does not end\n{out}\n{err}")
+        return Result(self.process.returncode, out, err)
+
+
+APP = """
+    import os
+    import hydra
+    import helper
+
+    @hydra.main(config_path="conf", config_name="config", version_base="1.2")
+    def main(cfg):
+        with open(os.environ["RUNS"], "a") as file:
+            file.write(f"{cfg.x}\\n")
+        return helper.compute(cfg)
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A small app with a helper module: x goes in, x * 10 comes out."""
+    return Project(tmp_path / "project").write(
+        app=APP,
+        helper="def compute(cfg):\n    return cfg.x * 10\n",
+        conf__config_yaml="x: 1\n",
+    )
+
+
+@pytest.fixture(params=["serial", "process"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Name each built-in backend: the contract holds for all of them."""
+    return str(request.param)
+
+
+@pytest.fixture
+def launcher(backend: str) -> list[str]:
+    """Return the overrides that choose parcache with each backend."""
+    return ["-m", "hydra/launcher=parcache", f"hydra/launcher/backend={backend}"]

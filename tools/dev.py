@@ -1,0 +1,82 @@
+"""Everything that a newcomer or CI runs, with nothing but Python: ``python3 tools/dev.py demo|test|lint``.
+
+Environments are made below ``.venv*`` and made again when what they are made of changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DIGITS = ["train.py", "-m", "hydra/launcher=parcache"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=["demo", "test", "lint"])
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where the environment lies")
+    parser.add_argument("--hydra", default="", help="a version specifier such as '<1.4' or '==1.4.0rc3'")
+    parser.add_argument("rest", nargs="*", help="arguments for pytest")
+    options, unknown = parser.parse_known_args()
+    if sys.version_info < (3, 10):  # noqa: UP036 - whatever python3 is, it gets this far
+        print("parcache needs Python 3.10 or newer; this is", sys.version.split()[0], file=sys.stderr)
+        return 2
+    python = environment(options.venv, options.hydra)
+    if options.command == "demo":
+        return demo(python)
+    if options.command == "lint":
+        return lint(python)
+    return run(python, "-m", "pytest", *options.rest, *unknown)
+
+
+def environment(folder: Path, hydra: str) -> Path:
+    """Return the Python of an environment that has parcache (editable), its tests, lints and examples."""
+    python = folder / "bin" / "python"
+    recipe = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + hydra.encode() + sys.version.encode()).hexdigest()
+    stamp = folder / "parcache-recipe"
+    if stamp.exists() and stamp.read_text() == recipe and python.exists():
+        return python
+    print(f"making an environment in {folder} …", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    except subprocess.CalledProcessError:
+        sys.exit("This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv")
+    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    wanted = [f"hydra-core{hydra}"] if hydra else []
+    # Pre-releases are admitted for Hydra and OmegaConf alone: pip takes them where a specifier names one.
+    if "rc" in hydra:
+        subprocess.run([*pip, "--pre", *wanted], check=True)
+    subprocess.run([*pip, "--editable", f"{ROOT}[test,lint,examples]", *wanted], check=True)
+    stamp.write_text(recipe)
+    return python
+
+
+def run(python: Path, *arguments: str, folder: Path = ROOT) -> int:
+    return subprocess.run([str(python), *arguments], cwd=folder, check=False).returncode
+
+
+def demo(python: Path) -> int:
+    """Run the main job twice: the first computes what the store does not hold yet, the second nothing."""
+    folder = ROOT / "examples" / "digits"
+    for _ in range(2):
+        print(f"\n$ cd {os.path.relpath(folder)} && python {' '.join(DIGITS)}", flush=True)
+        code = run(python, *DIGITS, folder=folder)
+        if code:
+            return code
+    return 0
+
+
+def lint(python: Path) -> int:
+    commands = [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)]
+    return max(run(python, "-m", *command) for command in commands)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
