@@ -82,6 +82,7 @@ class Project:
             **{name: value for name, value in os.environ.items() if not name.startswith("PARCACHE_")},
             "RUNS": str(self.runs),
             "PYTHONWARNINGS": "ignore",
+            "PYTHONDONTWRITEBYTECODE": "",  # stale bytecode is one of the traps
             **self.env,
             **(env or {}),
         }
@@ -116,8 +117,7 @@ class Running:
             out, err = self.process.communicate(timeout=240)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            out, err = self.process.communicate()
-            pytest.fail(f"the program does not end\n{out}\n{err}")
+            pytest.fail(f"the program does not end: {self.process.args}")
         return Result(self.process.returncode, out, err)
 
 
@@ -126,7 +126,7 @@ APP = """
     import hydra
     import helper
 
-    @hydra.main(config_path="conf", config_name="config", version_base="1.2")
+    @hydra.main(config_path="conf", config_name="config", version_base=None)
     def main(cfg):
         with open(os.environ["RUNS"], "a") as file:
             file.write(f"{cfg.x}\\n")

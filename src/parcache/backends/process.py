@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from parcache.errors import SettingError
 
 R = TypeVar("R")
+
+_ORPHAN_CHECK_S: Final = 0.5
 
 
 class ProcessBackend:
@@ -20,6 +26,7 @@ class ProcessBackend:
 
     def __init__(self, workers: int | None = None) -> None:
         self._workers = _resolve(workers)
+        self._initializer: Callable[[], None] | None = None
         self._executor: Any = None
 
     @property
@@ -29,13 +36,19 @@ class ProcessBackend:
 
     def start(self, initializer: Callable[[], None]) -> None:
         """Prepare the pool. The processes start with the first jobs."""
-        from joblib.externals.loky.process_executor import ProcessPoolExecutor
-
-        self._executor = ProcessPoolExecutor(max_workers=self._workers, initializer=initializer)
+        self._initializer = initializer
+        self._executor = self._new_pool()
 
     def submit(self, function: Callable[[Any], R], argument: Any) -> Future[R]:
-        """Queue the call. Raises what loky raises where a worker died before (BrokenProcessPool)."""
-        future: Future[R] = self._executor.submit(function, argument)
+        """Queue the call. A worker that dies takes with it what was queued then; what comes later gets a new pool."""
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        try:
+            future: Future[R] = self._executor.submit(_run, function, argument)
+        except BrokenProcessPool:
+            self._executor.shutdown(wait=True, kill_workers=True)
+            self._executor = self._new_pool()
+            future = self._executor.submit(_run, function, argument)
         return future
 
     def stop(self, *, cancel: bool) -> None:
@@ -44,8 +57,41 @@ class ProcessBackend:
             self._executor.shutdown(wait=True, kill_workers=cancel)
             self._executor = None
 
+    def _new_pool(self) -> Any:
+        from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+        start = partial(_start_worker, self._initializer, os.getpid())
+        return ProcessPoolExecutor(max_workers=self._workers, initializer=start)
+
+
+_BUSY = threading.Lock()
+
+
+def _start_worker(initializer: Callable[[], None] | None, parent: int) -> None:
+    # Loky's workers hold both ends of their queue and never notice that the parent is gone (seen with joblib 1.6).
+    threading.Thread(target=_end_with, args=(parent,), daemon=True, name="parcache-orphan-watch").start()
+    if initializer is not None:
+        initializer()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker once its parent has died; what runs may finish, and publish, before."""
+    while os.getppid() == parent:
+        time.sleep(_ORPHAN_CHECK_S)
+    _BUSY.acquire()
+    os._exit(1)
+
+
+def _run(function: Callable[[Any], R], argument: Any) -> R:
+    with _BUSY:
+        return function(argument)
+
 
 def _resolve(workers: int | None) -> int:
+    # A profile that does not build on `process` is not checked by its schema.
+    if workers == 0 or (workers is not None and type(workers) is not int):
+        key = "hydra.launcher.backend.workers"
+        raise SettingError(key, workers, "a whole number from 1, or a negative one (-1: all cores, -2: all but one)")
     if workers is not None and workers > 0:
         return workers
     from joblib.externals.loky import cpu_count
@@ -53,7 +99,4 @@ def _resolve(workers: int | None) -> int:
     cores = int(cpu_count())
     if workers is None:
         return cores
-    if workers == 0:
-        key = "hydra.launcher.backend.workers"
-        raise SettingError(key, 0, "a number of 1 or more, or a negative one (-1: all cores, -2: all but one)")
     return max(1, cores + 1 + workers)

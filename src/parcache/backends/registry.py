@@ -47,6 +47,9 @@ def create(name: str, settings: Mapping[str, Any]) -> Backend:
     factory, source = _load(name)
     _check_settings(name, factory, settings)
     backend = factory(**settings)
+    absent = _absent_methods(backend)
+    if absent:
+        raise InvalidBackendError(name, source, f"it has no {', no '.join(absent)}")
     capacity = getattr(backend, "capacity", None)
     if not isinstance(capacity, int) or capacity < 1:
         raise InvalidBackendError(name, source, f"its capacity is {capacity!r}, not a number of 1 or more")
@@ -71,14 +74,18 @@ def _load_entry_point(point: EntryPoint) -> Factory:
         missing = error.name or str(error)
         remedy = f"Install it: pip install {missing.partition('.')[0]}"
         raise BackendNotInstalledError(point.name, missing, remedy) from error
-    except AttributeError as error:
-        raise InvalidBackendError(point.name, point.value, str(error)) from error
+    except Exception as error:  # a package that breaks when it is imported
+        raise InvalidBackendError(point.name, point.value, f"{type(error).__name__}: {error}") from error
     if not callable(factory):
         raise InvalidBackendError(point.name, point.value, f"it is a {type(factory).__name__}, not a class")
-    absent = [method for method in _METHODS if not callable(getattr(factory, method, None))]
-    if isinstance(factory, type) and absent:
+    absent = _absent_methods(factory) if isinstance(factory, type) else []
+    if absent:
         raise InvalidBackendError(point.name, point.value, f"it has no {', no '.join(absent)}")
     return factory  # type: ignore[no-any-return] # an entry point loads as Any; its shape was checked above
+
+
+def _absent_methods(backend: object) -> list[str]:
+    return [method for method in _METHODS if not callable(getattr(backend, method, None))]
 
 
 def _check_settings(name: str, factory: Factory, settings: Mapping[str, Any]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-import parcache
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
 from parcache.hydra.compose import ComposedJob, plain_config
 from parcache.hydra.plain import PlainConfig
@@ -22,14 +22,27 @@ from parcache.model import Job, Key
 from parcache.run.worker import Ticket, Unit, code_refusal
 from parcache.store.store import Store
 
+_version = lru_cache(maxsize=None)(version)
+
 
 class Keyring:
-    """Makes the keys of a batch. ``store`` is None where nothing is cached; ``warn`` gets one line for each problem."""
+    """Makes the keys of a batch.
+
+    ``store`` is None where nothing is cached; ``warn`` gets a line for each problem, and a job's number where it is
+    one job's.
+    """
 
     def __init__(
-        self, cache: CacheSettings, store: Store | None, task_function: Any, warn: Callable[[str], None]
+        self,
+        cache: CacheSettings,
+        store: Store | None,
+        task_function: Any,
+        warn: Callable[[str, int | None], None],
+        *,
+        writes: bool,
     ) -> None:
         self._cache = cache
+        self._writes = writes
         self._store = store
         self._task_function = task_function
         self._warn = warn
@@ -47,7 +60,7 @@ class Keyring:
             return Unit(job.number, JobConfig(composed.config, ()), None)
         plain, fingerprint = self._made_of[job.number]
         ticket = None
-        if self._cache.mode.writes:
+        if self._writes:
             sources = fingerprint.sources if fingerprint is not None else ()
             # What this process has imported travels by value, or runs right here.
             refusal = code_refusal(witness.of_this_process(), sources)
@@ -65,7 +78,7 @@ class Keyring:
         try:
             return Fingerprinter(self._task_function)
         except UnkeyableCodeError as error:
-            self._warn(f"{error} This sweep runs without a cache.")
+            self._warn(f"{error} This sweep runs without a cache.", None)
             self._store = None
             return None
 
@@ -79,7 +92,7 @@ class Keyring:
             cache = self._cache
             key = make_key(plain.tree, code, salt=cache.salt, ignore=cache.ignore, env=self._env)
         except (UnkeyableConfigError, UnkeyableCodeError) as error:
-            self._warn(f"{error} Such jobs run without a cache (first: job {composed.number}).")
+            self._warn(f"{error} Jobs like this run without a cache.", composed.number)
             return None
         self._made_of[composed.number] = plain, fingerprint
         if fingerprint is not None:
@@ -88,7 +101,7 @@ class Keyring:
 
     def _keep(self, fingerprint: Fingerprint) -> None:
         witness.of_this_process().observe(fingerprint.sources)
-        if self._store is not None and self._cache.mode.writes:
+        if self._store is not None and self._writes:
             self._store.describe_code(
                 fingerprint.digest,
                 {
@@ -105,6 +118,6 @@ class Keyring:
             "task": fingerprint.task if fingerprint is not None else "",
             "output_dir": os.path.abspath(composed.output_dir),
             "host": socket.gethostname(),
-            "parcache": parcache.__version__,
-            "hydra": version("hydra-core"),
+            "parcache": _version("parcache"),
+            "hydra": _version("hydra-core"),
         }

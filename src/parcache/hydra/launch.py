@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from parcache.backends import Backend, create
-from parcache.errors import NewerFormatError, StoreUnavailableError
+from parcache.errors import NewerFormatError, ParcacheError, StoreUnavailableError
 from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.keyring import Keyring
 from parcache.hydra.runner import HydraRunner, SweepEndCallback
@@ -33,6 +34,14 @@ log = logging.getLogger("parcache")
 COLLECTED: ContextVar[list[JobReturn] | None] = ContextVar("COLLECTED", default=None)
 
 
+class RefusedError(CompactHydraException):
+    """A sweep that parcache refuses, as Hydra shows errors: without a traceback. ``error`` is the reason."""
+
+    def __init__(self, error: ParcacheError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Sweep:
     """One sweep: made when the launcher is set up, told each batch, closed when the sweep ends, however it ends."""
 
@@ -40,10 +49,13 @@ class Sweep:
         """Check the settings; nothing is started yet.
 
         Raises:
-            ParcacheError: A setting is wrong, or the backend is unknown or not installed.
+            RefusedError: A setting is wrong, or the backend is unknown or not installed.
         """
-        self._settings = read_settings(master, os.environ)
-        self._backend: Backend = create(self._settings.backend_name, self._settings.backend)
+        try:
+            self._settings = read_settings(master, os.environ)
+            self._backend: Backend = create(self._settings.backend_name, self._settings.backend)
+        except ParcacheError as error:
+            raise RefusedError(error) from None
         self._context = context
         self._task_function = task_function
         self._master = master
@@ -52,6 +64,7 @@ class Sweep:
         self._crew: Crew | None = None
         self._store: Store | None = None
         self._store_tried = False
+        self._writes = False
         self._told: set[str] = set()
         self._tally = Tally()
         self._started_s = time.perf_counter()
@@ -72,7 +85,7 @@ class Sweep:
             compose_job(self._context, self._master, overrides, initial_job_idx + index)
             for index, overrides in enumerate(job_overrides)
         ]
-        keyring = Keyring(self._settings.cache, store, self._task_function, self._warn_once)
+        keyring = Keyring(self._settings.cache, store, self._task_function, self._warn_once, writes=self._writes)
         jobs = [keyring.job(job) for job in composed]
         reader = store.read if store is not None and self._settings.cache.mode.reads else _no_entry
         plan = make_plan(jobs, reader)
@@ -90,7 +103,7 @@ class Sweep:
                 returns[number] = self._runner.restore(by_number[number], entry)
                 tally.append(Tally(hits=1, saved_s=entry.run_time_s))
             if plan.misses:
-                read_back = store.read if store is not None and self._settings.cache.mode.writes else _no_entry
+                read_back = store.read if store is not None and self._writes else _no_entry
                 jobs_by_number = {job.number: job for job in jobs}
 
                 def unit_of(job: Job) -> Unit:
@@ -135,7 +148,7 @@ class Sweep:
     def _accept(self, event: Ran, job: ComposedJob) -> JobReturn:
         outcome = event.outcome
         if outcome.stored.how is Storing.REFUSED:
-            self._warn_once(f"Results are not stored (first: job {job.number}): {outcome.stored.reason}.")
+            self._warn_once(f"Results are not stored: {outcome.stored.reason}.", job.number)
         if outcome.error is None:
             report: JobReturn = outcome.report
             if report.status is JobStatus.COMPLETED:
@@ -167,14 +180,28 @@ class Sweep:
             self._store_tried = True
             try:
                 self._store = Store.open(cache.dir, writable=cache.mode.writes)
-            except (StoreUnavailableError, NewerFormatError) as error:
+                self._writes = cache.mode.writes
+            except NewerFormatError as error:
                 self._warn_once(f"{error} This sweep runs without a cache.")
+            except StoreUnavailableError as error:
+                self._store = self._open_to_read()
+                left = "serves what is stored and stores nothing" if self._store else "runs without a cache"
+                self._warn_once(f"{error} This sweep {left}.")
         return self._store
 
-    def _warn_once(self, message: str) -> None:
+    def _open_to_read(self) -> Store | None:
+        cache = self._settings.cache
+        if not cache.mode.reads or not os.path.isdir(cache.dir):
+            return None
+        try:
+            return Store.open(cache.dir, writable=False)
+        except (StoreUnavailableError, NewerFormatError):
+            return None
+
+    def _warn_once(self, message: str, number: int | None = None) -> None:
         if message not in self._told:
             self._told.add(message)
-            log.warning(message)
+            log.warning("%s%s", message, "" if number is None else f" (first: job {number})")
 
 
 def _no_entry(_: Key) -> Entry | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -22,7 +22,7 @@ from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from parcache.errors import UnkeyableConfigError
-from parcache.keys.canonical import MISSING, Expression, Record, Unresolvable, digest, encode
+from parcache.keys.canonical import MISSING, Expression, Record, Refused, Unresolvable, digest, encode
 from parcache.keys.imports import dotted_names
 from parcache.keys.modules import qualified_name
 
@@ -55,7 +55,6 @@ _CLOSED: Final = frozenset(
         "hydra",
     }
 )
-_SHORT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,7 @@ class PlainConfig:
 def to_plain(config: DictConfig) -> PlainConfig:
     """Return the plain form of a task config (without the ``hydra`` node), resolved in the present surroundings.
 
-    Raises:
-        UnkeyableConfigError: It is nested deeper than 200 levels, or contains itself.
+    What cannot be keyed stands in it as ``Refused``: it may lie below an ignored key.
     """
     walker = _Walker()
     with _watched(walker.calls):
@@ -100,16 +98,20 @@ class _Calls:
         self.reads: list[Any] = []
         self._tainted: list[str] = []
 
-    def note(self, name: str, args: tuple[Any, ...], result: Any) -> None:
-        if _is_bound(name, args):
-            self.bound = True
-            self._tainted.append(str(result))
-        elif any(_contains(str(arg), taint) for arg in args for taint in self._tainted):
+    def begin(self, name: str, args: tuple[Any, ...]) -> int:
+        """Note a call before it is made: it may fail. Return a mark for ``end``."""
+        self.bound |= _is_bound(name, args)
+        self.open |= name not in _CLOSED and name not in _BOUND_TO_RUN
+        return len(self._tainted)
+
+    def end(self, name: str, args: tuple[Any, ...], texts: tuple[str, ...], result: Any, mark: int) -> None:
+        """Note what a call returned; ``texts`` are its arguments as they were written."""
+        read_inside = len(self._tainted) > mark
+        interpolated = [str(arg) for arg, text in zip(args, texts, strict=False) if "${" in text]
+        if read_inside or _is_bound(name, args) or any(taint in arg for arg in interpolated for taint in self._tainted):
             self._tainted.append(str(result))
         else:
             self.reads.append([name, [str(arg) for arg in args], _leaf_or_text(result)])
-        if name not in _CLOSED and name not in _BOUND_TO_RUN:
-            self.open = True
 
 
 class _Recorder:
@@ -126,12 +128,10 @@ def _is_bound(name: str, args: tuple[Any, ...]) -> bool:
     return any(path == field or path.startswith(field + ".") or field.startswith(path + ".") for field in _RUN_FIELDS)
 
 
-def _contains(text: str, taint: str) -> bool:
-    return text == taint or (len(taint) >= _SHORT and taint in text)
-
-
 def _leaf_or_text(value: Any) -> Any:
-    return value if isinstance(value, (type(None), bool, int, float, str, bytes)) else str(value)
+    if type(value) in (type(None), bool, int, float, str, bytes):
+        return value
+    return str(value) if isinstance(value, (Container, list, dict)) else qualified_name(type(value))
 
 
 @contextmanager
@@ -142,13 +142,11 @@ def _watched(recorder: _Recorder) -> Iterator[None]:
     def watch(name: str, resolver: Callable[..., Any]) -> Callable[..., Any]:
         def watched(config: Any, parent: Any, node: Any, args: tuple[Any, ...], args_str: tuple[str, ...]) -> Any:
             calls = recorder.current
-            if calls is not None and _is_bound(name, args):
-                calls.bound = True  # also when the call fails
-            if calls is not None and name not in _CLOSED and name not in _BOUND_TO_RUN:
-                calls.open = True
+            if calls is None:
+                return resolver(config, parent, node, args, args_str)
+            mark = calls.begin(name, args)
             result = resolver(config, parent, node, args, args_str)
-            if calls is not None:
-                calls.note(name, args, result)
+            calls.end(name, args, args_str, result, mark)
             return result
 
         return watched
@@ -165,10 +163,11 @@ class _Walker:
         self.calls = _Recorder()
         self.names: set[str] = set()
         self.open: list[tuple[str, str]] = []
+        self._above: list[Container] = []
 
     def node(self, node: Any, path: str, depth: int) -> Any:
         if depth > _MAX_DEPTH:
-            raise UnkeyableConfigError(path, f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself")
+            return Refused(f"it is nested deeper than {_MAX_DEPTH} levels")
         if not isinstance(node, Node):
             return self._value(node)
         if node._is_interpolation():
@@ -177,11 +176,15 @@ class _Walker:
             return MISSING
         if node._is_none():
             return None
-        if isinstance(node, DictConfig):
-            return self._mapping(node, path, depth)
-        if isinstance(node, Container):
-            return self._items(node, path, depth)
-        return self._value(node._value())
+        if not isinstance(node, Container):
+            return self._value(node._value())
+        if any(node is container for container in self._above):
+            return Refused("it contains itself")
+        self._above.append(node)
+        try:
+            return (self._mapping if isinstance(node, DictConfig) else self._items)(node, path, depth)
+        finally:
+            self._above.pop()
 
     def _interpolation(self, node: Node, path: str, depth: int) -> Any:
         text = str(node._value())
@@ -194,30 +197,29 @@ class _Walker:
             resolved = None
         finally:
             self.calls.current = None
+        plain: Any = Unresolvable(text) if resolved is None else self.node(resolved, path, depth + 1)
         if calls.bound:
-            return Expression(text, tuple(calls.reads))
-        if resolved is None:
-            return Unresolvable(text)
-        plain = self.node(resolved, path, depth + 1)
+            plain = Expression(text, tuple(calls.reads))  # walked all the same, for the names in it
         if calls.open:
-            self.open.append((path, digest(encode(plain, path))))
+            with suppress(UnkeyableConfigError):  # it is refused where the whole is encoded, unless it is ignored
+                self.open.append((path, digest(encode(plain, path))))
         return plain
 
-    def _mapping(self, node: DictConfig, path: str, depth: int) -> Any:
+    def _mapping(self, node: Any, path: str, depth: int) -> Any:
         fields: dict[Any, Any] = {}
-        for key in node._content if isinstance(node._content, dict) else ():
+        for key, item in node._content.items():
             if isinstance(key, str):
                 self.names.update(dotted_names(key))
-            fields[key] = self.node(node._get_node(key), f"{path}.{key!s}", depth + 1)
+            fields[key] = self.node(item, f"{path}.{key!s}", depth + 1)
         kind = OmegaConf.get_type(node)
         if isinstance(kind, type) and kind is not dict and not issubclass(kind, DictConfig):
             self._note_class(kind)
             return Record(qualified_name(kind), fields)
         return fields
 
-    def _items(self, node: Container, path: str, depth: int) -> list[Any]:
+    def _items(self, node: Any, path: str, depth: int) -> list[Any]:
         content: Any = getattr(node, "_content", ())  # of a list, or of a tuple in Hydra 1.4
-        return [self.node(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(content)]
+        return [self.node(item, f"{path}.{index}", depth + 1) for index, item in enumerate(content)]
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
 
 from parcache.errors import HydraNotInitializedError
-from parcache.hydra.launch import COLLECTED
+from parcache.hydra.launch import COLLECTED, RefusedError
 
 
 def multirun(task: Callable[[Any], Any], config_name: str | None, overrides: Sequence[str]) -> list[JobReturn]:
@@ -35,6 +35,8 @@ def multirun(task: Callable[[Any], Any], config_name: str | None, overrides: Seq
                 overrides=list(overrides),
                 with_log_configuration=False,
             )
+    except RefusedError as refused:
+        raise refused.error from None
     finally:
         COLLECTED.reset(token)
     return collected

@@ -6,7 +6,7 @@ Imported at the start of every Hydra app on the machine: it may import nothing b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional  # noqa: UP035 - OmegaConf reads these at run time, also on 3.10
+from typing import Any, List, Optional  # noqa: UP035 - OmegaConf reads these at run time, also on 3.10
 
 
 @dataclass
@@ -60,7 +60,7 @@ class LauncherConf:
     defaults: List[Any] = field(default_factory=lambda: [{"backend": "process"}, "_self_"])  # noqa: UP006
     _target_: str = "hydra_plugins.hydra_parcache.plugins.ParcacheLauncher"
 
-    backend: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
+    backend: Any = "???"
     """Where jobs run: a choice of the group hydra/launcher/backend."""
 
     cache: CacheConf = field(default_factory=CacheConf)

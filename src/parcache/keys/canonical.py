@@ -1,6 +1,6 @@
 """The canonical form of a config: one byte string for all configs that mean the same to the task.
 
-Input is a plain tree: dicts, lists, tuples and leaves, plus the four markers below. Every value is written as a
+Input is a plain tree: dicts, lists, tuples and leaves, plus the markers below. Every value is written as a
 type tag, its length and its content, so that no two different trees share a form:
 
 ====  =======================================================================================
@@ -8,7 +8,7 @@ tag   content
 ====  =======================================================================================
 ``N`` null
 ``T`` true, ``F`` false
-``i`` integer in decimal
+``i`` integer in hexadecimal (decimal is refused by Python past 4300 digits)
 ``f`` float: 8 bytes big-endian, every NaN as the same one; -0.0 is not 0.0
 ``s`` string in UTF-8 (lone surrogates pass), ``b`` bytes, ``p`` a path as string
 ``e`` enum: class, member name and, where it has a form, the member's value
@@ -65,6 +65,13 @@ class Unresolvable:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A value without a stable form: only where it stands, since it may stand below an ignored key."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A node that is typed by a class (a structured config)."""
 
@@ -109,6 +116,8 @@ def describe(tree: Any) -> Any:
         return [describe(item) for item in tree]
     if isinstance(tree, (Expression, Unresolvable)):
         return {"<expression>": tree.text}
+    if isinstance(tree, Refused):
+        return {"<refused>": tree.problem}
     if isinstance(tree, Enum):
         return tree.value if tree is MISSING else f"{qualified_name(type(tree))}.{tree.name}"
     return tree if isinstance(tree, (bool, int, float, str, type(None))) else str(tree)
@@ -151,7 +160,7 @@ def _float(value: float) -> bytes:
 _LEAVES: Final[dict[type, Callable[[Any], bytes]]] = {
     type(None): lambda _: b"N",
     bool: lambda value: b"T" if value else b"F",
-    int: lambda value: b"i%d;" % value,
+    int: lambda value: b"i%x;" % value,
     float: _float,
     str: lambda value: _sized(b"s", _text(value)),
     bytes: lambda value: _sized(b"b", value),
@@ -167,6 +176,8 @@ def _write(value: Any, out: bytearray, path: str, depth: int) -> None:
         return
     if depth > _MAX_DEPTH:
         raise UnkeyableConfigError(path, f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself")
+    if isinstance(value, Refused):
+        raise UnkeyableConfigError(path, value.problem)
     if isinstance(value, Enum):
         _write_enum(value, out, path, depth)
     elif isinstance(value, PurePath):
@@ -182,13 +193,15 @@ def _write(value: Any, out: bytearray, path: str, depth: int) -> None:
     elif isinstance(value, (list, tuple)):
         out += b"l%d;" % len(value)
         for index, item in enumerate(value):
-            _write(item, out, f"{path}[{index}]", depth + 1)
+            _write(item, out, f"{path}.{index}", depth + 1)
     else:
         raise UnkeyableConfigError(path, f"{qualified_name(type(value))} objects have no stable form")
 
 
 def _write_enum(value: Enum, out: bytearray, path: str, depth: int) -> None:
-    out += b"e" + _sized(b"s", _text(qualified_name(type(value)))) + _sized(b"s", _text(value.name))
+    out += (
+        b"e" + _sized(b"s", _text(qualified_name(type(value)))) + _sized(b"s", _text(value.name or ""))
+    )  # a flag's has none
     try:
         _write(value.value, out, path, depth + 1)
     except UnkeyableConfigError:

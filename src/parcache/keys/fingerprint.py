@@ -3,11 +3,14 @@
 Coarse and sound: a change anywhere in a reached module is a miss. A module is reached when
 
 1. the task function (or what it carries) lies in it, or the config names it (``_target_`` and any other string or
-   class that leads to it);
+   class that leads to it). The program that runs counts only so, too: a script or notebook that sweeps another
+   module's task function shares the command line's results;
 2. a reached module imports it, anywhere in its source, or names it in a string;
 3. it is a parent package of a reached module;
 4. a reached module imports dynamically: then every module of the named package counts, and where not even the
-   package is known, every first-party module that could be imported from where the reached ones lie.
+   package is known, every first-party module that could be imported from where the reached ones lie or from the
+   import path;
+5. a string in a reached module names its file (a script that is run as a program of its own).
 
 ``digest`` is over the task's identity, (module, normal form) of each reached first-party module, the versions of the
 distributions reached, and the imports that led nowhere (installing such a module changes what the code does).
@@ -22,6 +25,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any, Final
 
 from parcache.errors import UnkeyableCodeError
@@ -35,7 +40,10 @@ from parcache.keys.task import TaskIdentity, identify
 log = logging.getLogger(__name__)
 
 _MAX_MODULES: Final = 20_000
+_BINARY: Final = (".pyc", *EXTENSION_SUFFIXES)
 _NOTHING: Final = Scan(frozenset(), frozenset(), frozenset(), frozenset(), (), False)
+# Named by a config, these import what no string in it has to look like.
+_DYNAMIC_TARGETS: Final = ("importlib.", "runpy.", "pkgutil.", "builtins.exec", "builtins.eval", "builtins.__import__")
 
 Signature = tuple[int, int, int, int]
 
@@ -65,12 +73,30 @@ class Fingerprint:
     dynamic: tuple[str, ...]
 
 
+class _Detail(IntEnum):
+    """How much of their source the modules of one job can see themselves."""
+
+    CODE = 0
+    DOCSTRINGS = 1
+    TEXT = 2
+
+
 @dataclass(frozen=True, slots=True)
 class _Parsed:
+    """A module's source; ``forms`` are without and with docstrings, empty where it is not Python."""
+
     source: Source
-    form: str
-    form_with_docs: str | None
+    forms: tuple[str, ...]
     scan: Scan
+
+    @property
+    def detail(self) -> _Detail:
+        if self.scan.reads_source:
+            return _Detail.TEXT
+        return _Detail.DOCSTRINGS if self.scan.reads_docs else _Detail.CODE
+
+    def form(self, detail: _Detail) -> str:
+        return self.forms[detail] if detail < len(self.forms) else self.source.content.hex()
 
 
 def signature(path: str) -> Signature:
@@ -102,7 +128,7 @@ class Fingerprinter:
         """
         self._finder = Finder()
         self._identity = identify(task)
-        self._parsed: dict[str, _Parsed] = {}
+        self._parsed: dict[Module, _Parsed] = {}
         self._fingerprints: dict[frozenset[str], Fingerprint] = {}
 
     @property
@@ -125,8 +151,8 @@ class Fingerprinter:
 
     def _assemble(self, closure: _Closure) -> Fingerprint:
         parsed = [self._read(module) for module in closure.first_party]
-        reads_docs = any(item.scan.reads_docs for item in parsed)
-        forms = tuple(sorted((item.source.module, self._form(item, reads_docs)) for item in parsed))
+        detail = max((item.detail for item in parsed), default=_Detail.CODE)
+        forms = tuple(sorted({(item.source.module, item.form(detail)) for item in parsed}))
         known = tuple(versions(closure.distributions).items())
         absent = sorted(closure.absent)
         whole = digest(encode([self._identity.form, forms, known, absent]))
@@ -135,20 +161,16 @@ class Fingerprinter:
         sources = tuple(sorted((item.source for item in parsed), key=lambda source: source.path))
         return Fingerprint(whole, self._identity.name, sources, forms, known, tuple(closure.dynamic))
 
-    @staticmethod
-    def _form(item: _Parsed, reads_docs: bool) -> str:
-        return item.form_with_docs if reads_docs and item.form_with_docs else item.form
-
     def _read(self, module: Module) -> _Parsed:
         path = module.path
         if path is None:
             raise AssertionError(f"{module.name} has no file")  # the closure keeps such modules out
-        if path not in self._parsed:
+        if module not in self._parsed:  # by name too: a file reached under two has two sets of relative imports
             try:
-                self._parsed[path] = _parse(module, path)
+                self._parsed[module] = _parse(module, path)
             except OSError as error:
                 raise UnkeyableCodeError(self._identity.name, f"{path} cannot be read: {error.strerror}") from None
-        return self._parsed[path]
+        return self._parsed[module]
 
 
 def _parse(module: Module, path: str) -> _Parsed:
@@ -157,17 +179,19 @@ def _parse(module: Module, path: str) -> _Parsed:
         data = file.read()
     content = content_digest(data)
     source = Source(module.name, path, content, before)
-    if not path.endswith(".py"):
-        return _Parsed(source, content.hex(), None, _NOTHING)
+    if path.endswith(_BINARY):
+        return _Parsed(source, (), _NOTHING)
     try:
-        tree = ast.parse(data)
-        form = digest(normal_form(tree))
-        found = scan(tree, module.name, module.is_package)
-        with_docs = digest(normal_form(tree, keep_docstrings=True))
-    except (SyntaxError, ValueError, RecursionError):
-        # Not importable as it stands, or too deep to walk: then every byte counts.
-        return _Parsed(source, content.hex(), None, _NOTHING)
-    return _Parsed(source, form, with_docs, found)
+        tree = ast.parse(data)  # whatever its suffix: a program needs none
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _Parsed(source, (), _NOTHING)  # Python cannot import it either
+    found = scan(tree, module.name, module.is_package)
+    forms: tuple[str, ...]
+    try:
+        forms = (digest(normal_form(tree)), digest(normal_form(tree, keep_docstrings=True)))
+    except RecursionError:
+        forms = ()  # too deep to walk: then every byte counts
+    return _Parsed(source, forms, found)
 
 
 class _Closure:
@@ -183,6 +207,7 @@ class _Closure:
         self.distributions: set[str] = set()
         self.absent: set[str] = set()
         self.dynamic: list[str] = []
+        self._everything_counts = False
 
     def reach(self, modules: Iterable[str], names: Iterable[str]) -> _Closure:
         """Walk from the task's modules and from the names in the config."""
@@ -190,26 +215,36 @@ class _Closure:
             self._require(name)
         for name in sorted(names):
             self._mention(name)
-        everything = False
+            if name.startswith(_DYNAMIC_TARGETS):
+                self.dynamic.append(f"config: {name}")
+                self._everything_counts = True
+        self._follow()
+        while self._everything_counts:
+            self._everything_counts = False
+            for module in list(self._everything()):
+                self._add(module)
+            self._follow()
+        return self
+
+    def _follow(self) -> None:
         while self._queue:
             module = self._queue.pop()
-            parsed = self._read(module)
-            for name in sorted(parsed.scan.required):
+            found: Scan = self._read(module).scan
+            for name in sorted(found.required):
                 self._require(name)
-            for name in sorted(parsed.scan.optional):
+            for name in sorted(found.optional):
                 self._add(self._finder.find(name))
-            for name in sorted(parsed.scan.strings):
+            for name in sorted(found.strings):
                 self._mention(name)
-            for name in sorted(parsed.scan.wholes):
+            for name in sorted(found.wholes):
                 self._whole(name)
-            if parsed.scan.dynamic:
-                self.dynamic += [f"{module.path}:{item.line} {item.construct}" for item in parsed.scan.dynamic]
-                everything = True
-            if everything and not self._queue:
-                everything = False
-                for other in list(self._everything()):
-                    self._add(other)
-        return self
+            if found.files:
+                self._named_files(module, found.files)
+            if found.dynamic and module.party is Party.FIRST:
+                self.dynamic += [f"{module.path}:{item.line} {item.construct}" for item in found.dynamic]
+                self._everything_counts = True
+            elif found.dynamic:  # not installed as a distribution: it imports from its own package, if from anywhere
+                self._whole(module.name.partition(".")[0])
 
     def _require(self, name: str) -> None:
         """Count a module that is imported, with its parents; one that is not there counts as absent."""
@@ -229,12 +264,20 @@ class _Closure:
     def _whole(self, name: str) -> None:
         package = self._finder.find(name)
         self._add(package)
-        if package is not None and package.party is Party.FIRST and not is_own(package.name):
+        if package is not None and package.party is not Party.PLATFORM and not is_own(package.name):
+            if package.party is Party.THIRD and providers(name.partition(".")[0]):
+                return
             for module in self._finder.submodules(package):
                 self._add(module)
 
+    def _named_files(self, module: Module, files: Iterable[str]) -> None:
+        names = {os.path.basename(file) for file in files}
+        for sibling in self._finder.siblings(module):
+            if os.path.basename(sibling.path or "") in names:
+                self._add(sibling)
+
     def _everything(self) -> Iterator[Module]:
-        roots = list(self.first_party)
+        roots = [module for module in self.first_party if module.party is Party.FIRST]
         done: set[str] = set()
         for module in roots:
             folder = os.path.dirname(module.path or "")
@@ -243,6 +286,9 @@ class _Closure:
             for sibling in self._finder.siblings(module):
                 done.add(os.path.dirname(sibling.path or ""))
                 yield sibling
+        for root in self._finder.roots():
+            if root not in done:
+                yield from self._finder.below(root)
         for name, loaded in list(sys.modules.items()):
             path = getattr(loaded, "__file__", None)
             if isinstance(path, str) and name != "__main__" and party_of(path) is Party.FIRST:

@@ -20,7 +20,9 @@ from types import ModuleType
 
 _OWN = ("parcache", "hydra_plugins.hydra_parcache")
 _SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
-_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"}) | _SITE_FOLDERS
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "wandb"}) | _SITE_FOLDERS
+# What a job leaves behind may hold copies of code: Hydra's job folders are known by this, its sweep folders by a date.
+_JOB_FOLDER = ".hydra"
 
 
 class Party(Enum):
@@ -145,8 +147,20 @@ class Finder:
         root = module.path
         for _ in range(depth):
             root = os.path.dirname(root)
+        yield from self.below(root)
+
+    def below(self, root: str) -> Iterator[Module]:
+        """Yield every module that lies below a folder, also where no import statement could name it."""
         for name, path in _importable(root):
-            yield self.find(name) or Module(name, path, party_of(path))
+            found = self.find(name)
+            yield found if found is not None and found.path == path else Module(name, path, party_of(path))
+
+    def roots(self) -> Iterator[str]:
+        """Yield the folders on the import path that first-party modules can come from, parcache's own left out."""
+        for place in dict.fromkeys(os.path.abspath(place) for place in sys.path):
+            own = any(os.path.isdir(os.path.join(place, *name.split("."))) for name in _OWN)
+            if os.path.isdir(place) and not own and party_of(os.path.join(place, "__init__.py")) is Party.FIRST:
+                yield place
 
     def _locate(self, name: str) -> Module | None:
         parent, _, _ = name.rpartition(".")
@@ -157,9 +171,9 @@ class Finder:
                 return None
             search = package.search
         spec = _find_spec(name, search)
-        if spec is None:
-            return self._loaded(name)
-        return _from_spec(name, spec)
+        if spec is not None:
+            return _from_spec(name, spec)
+        return _nested_namespace(name, search) or self._loaded(name)
 
     @staticmethod
     def _loaded(name: str) -> Module | None:
@@ -187,34 +201,49 @@ def _find_spec(name: str, search: tuple[str, ...] | None) -> ModuleSpec | None:
     return None
 
 
+def _nested_namespace(name: str, search: tuple[str, ...] | None) -> Module | None:
+    """Return a namespace package inside a package that is not imported: there Python's own finder raises KeyError."""
+    folders = [os.path.join(place, name.rpartition(".")[2]) for place in search or ()]
+    found = tuple(os.path.abspath(folder) for folder in folders if os.path.isdir(folder))
+    return _namespace(name, found) if found else None
+
+
+def _namespace(name: str, search: tuple[str, ...]) -> Module:
+    """Return a namespace package; whose it is is decided by its parts."""
+    parties = {party_of(os.path.join(place, "__init__.py")) for place in search}
+    return Module(name, None, Party.FIRST if Party.FIRST in parties else Party.THIRD, search)
+
+
 def _from_spec(name: str, spec: ModuleSpec) -> Module:
     locations = spec.submodule_search_locations
     search = None if locations is None else tuple(os.path.abspath(place) for place in locations)
     if spec.has_location and spec.origin:
         return Module(name, os.path.abspath(spec.origin), party_of(spec.origin), search)
-    if search:  # a namespace package: whose it is is decided by its parts
-        parties = {party_of(os.path.join(place, "__init__.py")) for place in search}
-        return Module(name, None, Party.FIRST if Party.FIRST in parties else Party.THIRD, search)
+    if search:
+        return _namespace(name, search)
     return Module(name, None, Party.PLATFORM, search)
 
 
 def _importable(root: str, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (dotted name, file) of what can be imported from below a folder, in a fixed order."""
+    """Yield (dotted name, file) of what can be imported from below a folder, in a fixed order.
+
+    ``import_module`` takes names that no import statement could spell (``0001_initial``), and loaders take any path.
+    """
     try:
         entries = sorted(os.scandir(root), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:
         if entry.is_dir():
-            if not entry.name.isidentifier() or entry.name in _SKIPPED_FOLDERS:
+            if entry.name in _SKIPPED_FOLDERS or not (entry.name[0].isalpha() or entry.name[0] == "_"):
                 continue
-            if os.path.exists(os.path.join(entry.path, "pyvenv.cfg")):
+            if any(os.path.exists(os.path.join(entry.path, mark)) for mark in ("pyvenv.cfg", _JOB_FOLDER)):
                 continue
             init = os.path.join(entry.path, "__init__.py")
             if os.path.exists(init):
                 yield prefix + entry.name, init
             yield from _importable(entry.path, f"{prefix}{entry.name}.")
-        elif entry.name.endswith((".py", *EXTENSION_SUFFIXES)):
+        elif entry.name.endswith((".py", ".pyc", *EXTENSION_SUFFIXES)):
             stem = entry.name.split(".")[0]
-            if stem.isidentifier() and stem != "__init__":
+            if stem and stem != "__init__":
                 yield prefix + stem, entry.path

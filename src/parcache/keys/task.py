@@ -12,11 +12,22 @@ import functools
 import hashlib
 import logging
 import os
+import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import PurePath
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, Final
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
@@ -26,6 +37,32 @@ from parcache.keys.normal_form import normal_form
 
 _PLAIN: Final = (type(None), bool, int, float, str, bytes)
 _MAX_DEPTH: Final = 50
+_HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_POINTER_BYTES: Final = struct.calcsize("P")
+_CACHED: Final = type(functools.lru_cache(len))
+_DESCRIPTORS: Final = (MemberDescriptorType, GetSetDescriptorType)
+_CLASS_BOOKKEEPING: Final = frozenset(
+    {
+        "__module__",
+        "__qualname__",
+        "__doc__",
+        "__dict__",
+        "__weakref__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__annotate__",
+        "__annotate_func__",
+        "__conditional_annotations__",
+        "__firstlineno__",
+        "__static_attributes__",
+        "__abstractmethods__",
+        "_abc_impl",
+    }
+)
+
+
+class _Bare:
+    """As large as an instance of a Python class without slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +81,8 @@ def identify(task: Any) -> TaskIdentity:
         UnkeyableCodeError: It has no source in a file, or carries state that has no stable form.
     """
     inspector = _Inspector(_display_name(task))
-    tree = inspector.visit(task, "task", 0)
     try:
-        form = encode(tree)
+        form = encode(inspector.visit(task, "task", 0))
     except UnkeyableConfigError as error:
         raise UnkeyableCodeError(inspector.name, f"{error.path}: {error.problem}") from None
     return TaskIdentity(inspector.name, form, frozenset(inspector.modules))
@@ -64,19 +100,21 @@ class _Inspector:
     def __init__(self, name: str) -> None:
         self.name = name
         self.modules: set[str] = set()
-        self._open: set[int] = set()
+        self._open: dict[int, int] = {}
 
     def visit(self, value: Any, where: str, depth: int) -> Any:
         """Return a value's plain form and note the modules that its code lies in."""
         if type(value) in _PLAIN or isinstance(value, PurePath):
             return value
-        if id(value) in self._open or depth > _MAX_DEPTH:
-            return ["seen above"]
-        self._open.add(id(value))
+        if id(value) in self._open:
+            return ["seen above", depth - self._open[id(value)]]
+        if depth > _MAX_DEPTH:
+            raise UnkeyableCodeError(self.name, f"{where} lies deeper than {_MAX_DEPTH} levels")
+        self._open[id(value)] = depth
         try:
             return self._visit(value, where, depth + 1)
         finally:
-            self._open.discard(id(value))
+            del self._open[id(value)]
 
     def _visit(self, value: Any, where: str, depth: int) -> Any:
         if isinstance(value, functools.partial):
@@ -90,11 +128,37 @@ class _Inspector:
             self.modules.add(value.__name__)
             return ["module", logical_name(value.__name__)]
         if isinstance(value, type):
-            self.modules.update(base.__module__ for base in value.__mro__)
-            return ["class", qualified_name(value)]
+            return ["class", self._class(value, where, depth)]
         if isinstance(value, BuiltinFunctionType):
             return self._builtin(value, where, depth)
+        if isinstance(value, _CACHED):
+            return ["cached", self.visit(value.__wrapped__, where, depth)]
+        if isinstance(value, Enum):
+            kind = self._class(type(value), where, depth)
+            return ["enum", kind, value.name, self.visit(value.value, where, depth)]
         return self._data(value, where, depth)
+
+    def _class(self, cls: type, where: str, depth: int) -> Any:
+        """Note a class and its bases; those that cannot be found by name count with what they are made of."""
+        self.modules.update(base.__module__ for base in cls.__mro__)
+        made_here = []
+        for base in cls.__mro__:
+            if _is_found_by_name(base):
+                continue
+            members = []
+            for name, member in sorted(vars(base).items()):
+                if name not in _CLASS_BOOKKEEPING and type(member) not in _DESCRIPTORS:
+                    members.append([name, self._member(member, f"{where}.{name}", depth)])
+            made_here.append([qualified_name(base), members])
+        return [qualified_name(cls), *made_here]
+
+    def _member(self, member: Any, where: str, depth: int) -> Any:
+        if isinstance(member, (staticmethod, classmethod)):
+            return [type(member).__name__, self.visit(member.__func__, where, depth)]
+        if type(member) is property:
+            parts = [member.fget, member.fset, member.fdel]
+            return ["property", *(self.visit(part, where, depth) for part in parts)]
+        return self.visit(member, where, depth)
 
     def _builtin(self, value: Any, where: str, depth: int) -> Any:
         owner = value.__self__
@@ -105,7 +169,9 @@ class _Inspector:
 
     def _data(self, value: Any, where: str, depth: int) -> Any:
         if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "types", "collections"):
-            return ["mapping", {self._key(k, where): self.visit(v, f"{where}[{k!r}]", depth) for k, v in value.items()}]
+            # In its order: unlike a config's, a dict in the code's hands may mean something by it.
+            factory = self.visit(getattr(value, "default_factory", None), where, depth)
+            return ["mapping", type(value).__name__, factory, self._pairs(value.items(), where, depth)]
         if type(value) in (list, tuple):
             return [type(value).__name__, *(self.visit(v, f"{where}[{i}]", depth) for i, v in enumerate(value))]
         if type(value) in (set, frozenset):
@@ -118,25 +184,32 @@ class _Inspector:
             return array
         return self._instance(value, where, depth)
 
-    def _key(self, key: Any, where: str) -> Any:
-        if type(key) not in _PLAIN:
-            raise UnkeyableCodeError(self.name, f"{where} has a key of type {qualified_name(type(key))}")
-        return key
+    def _pairs(self, items: Iterable[tuple[Any, Any]], where: str, depth: int) -> list[Any]:
+        pairs = []
+        for key, item in items:
+            if type(key) not in _PLAIN:
+                raise UnkeyableCodeError(self.name, f"{where} has a key of type {qualified_name(type(key))}")
+            pairs.append([key, self.visit(item, f"{where}[{key!r}]", depth)])
+        return pairs
 
     def _instance(self, value: Any, where: str, depth: int) -> Any:
         cls = type(value)
+        content: list[Any] = []
+        if isinstance(value, (tuple, list)):
+            plain = tuple.__iter__(value) if isinstance(value, tuple) else list.__iter__(value)
+            content = [self.visit(item, f"{where}[{index}]", depth) for index, item in enumerate(plain)]
+        elif isinstance(value, dict):
+            content = self._pairs(dict.items(value), where, depth)
+        elif _has_hidden_state(cls):
+            raise UnkeyableCodeError(self.name, f"{where} carries a {qualified_name(cls)}, which has no stable form")
         state = dict(getattr(value, "__dict__", None) or {})
         for base in cls.__mro__:
-            slots = base.__dict__.get("__slots__", ())
-            for slot in (slots,) if isinstance(slots, str) else slots:
-                if slot not in ("__dict__", "__weakref__") and hasattr(value, slot):
-                    state[slot] = getattr(value, slot)
-        python_made = any(base.__flags__ & (1 << 9) for base in (cls,))  # Py_TPFLAGS_HEAPTYPE
-        if not python_made or (not state and cls.__basicsize__ > object.__basicsize__ + 16):
-            raise UnkeyableCodeError(self.name, f"{where} carries a {qualified_name(cls)}, which has no stable form")
-        self.modules.update(base.__module__ for base in cls.__mro__)
+            for name, member in vars(base).items():
+                if type(member) is MemberDescriptorType:  # a slot, by whatever name mangling made of it
+                    with suppress(AttributeError):
+                        state[f"{base.__qualname__}.{name}"] = member.__get__(value)
         fields = {name: self.visit(item, f"{where}.{name}", depth) for name, item in state.items()}
-        return ["instance", qualified_name(cls), fields]
+        return ["instance", self._class(cls, where, depth), content, fields]
 
     def _function(self, function: FunctionType, where: str, depth: int) -> Any:
         module = function.__globals__.get("__name__") or function.__module__ or "builtins"
@@ -155,14 +228,20 @@ class _Inspector:
                 form.append([name, "empty"])
                 continue
             form.append([name, self.visit(content, f"{where}.{name}", depth)])
-        if "<locals>" in function.__qualname__ or function.__name__ == "<lambda>":
-            # Defaults of a nested function can come from its surroundings; those of others are in the source.
-            defaults = [function.__defaults__, function.__kwdefaults__]
-            form.append([self.visit(item, f"{where}'s defaults", depth) for item in defaults])
-        wrapped = getattr(function, "__wrapped__", None)
-        if wrapped is not None:
-            form.append(["wraps", self.visit(wrapped, where, depth)])
+        form.append(self._defaults(function, where, depth))
+        for name, item in sorted(vars(function).items()):
+            form.append([name, self.visit(item, f"{where}.{name}", depth)])  # __wrapped__ among them
         return form
+
+    def _defaults(self, function: FunctionType, where: str, depth: int) -> Any:
+        """Return a form of the defaults: a loop or an enclosing function may have made them."""
+        try:
+            defaults = [function.__defaults__, function.__kwdefaults__]
+            return [self.visit(item, f"{where}'s defaults", depth) for item in defaults]
+        except UnkeyableCodeError:
+            if not _is_found_by_name(function):
+                raise
+            return "in the source"
 
     def _own_code(self, function: FunctionType, module_name: str) -> bytes:
         """Tell a function from others of the same name, and make sure that it comes from a file."""
@@ -176,6 +255,24 @@ class _Inspector:
             return _code_form(code)
         node = _definition(path, code)
         return normal_form(node) if node is not None else _code_form(code)
+
+
+def _is_found_by_name(value: Any) -> bool:
+    """Tell whether a class or function is what its module has under its name, so that the source tells all of it."""
+    found: Any = sys.modules.get(value.__module__ or "")
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+def _has_hidden_state(cls: type) -> bool:
+    """Tell whether instances keep something that neither their ``__dict__`` nor their slots show."""
+    slots = 0
+    for base in cls.__mro__:
+        if base is not object and not base.__flags__ & _HEAP_TYPE:
+            return True  # made in C
+        slots += sum(type(member) is MemberDescriptorType for member in vars(base).values())
+    return cls.__basicsize__ > _Bare.__basicsize__ + slots * _POINTER_BYTES
 
 
 def _is_same_file(first: str, second: str) -> bool:
@@ -220,7 +317,11 @@ def _code_form(code: CodeType) -> bytes:
 def _array_form(value: Any) -> Any:
     """Return a form of a numpy array by its logical content: a view counts as what it shows."""
     numpy = sys.modules.get("numpy")
-    if numpy is None or type(value) is not numpy.ndarray or value.dtype.hasobject:
+    if numpy is None or not (type(value) is numpy.ndarray or isinstance(value, numpy.generic)):
+        return None
+    if value.dtype.hasobject or value.dtype.kind == "T":  # pointers
         return None
     content = numpy.ascontiguousarray(value).tobytes()
-    return ["array", value.dtype.str, list(value.shape), hashlib.blake2b(content, digest_size=20).digest()]
+    kind = "array" if type(value) is numpy.ndarray else "scalar"
+    dtype = str(value.dtype.descr)  # .str has no field names
+    return [kind, dtype, list(value.shape), hashlib.blake2b(content, digest_size=20).digest()]

@@ -13,13 +13,15 @@ proof. Modules that are not loaded prove nothing and need no proof.
 
 Change times are the file system's own (the later of modification and change time, which no tool sets back). One more
 trap is closed: CPython validates cached bytecode by the source's size and its modification time in whole seconds,
-so an edit of the same length within one second runs the old code. Bytecode older than its source is compared.
+so an edit of the same length within one second runs the old code; and hash-based bytecode is often not validated at
+all. Bytecode that is not clearly younger than its source is compared.
 """
 
 from __future__ import annotations
 
 import marshal
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -34,9 +36,11 @@ from parcache.keys.modules import Party, is_own, party_of
 # File times tick with the kernel's clock (up to 10 ms) and so does a process's start; an interpreter needs longer
 # than this before it reads its first source file.
 _TICK_NS: Final = 10_000_000
+# Bytecode written this long after its source's last change cannot come from an import that the change overtook.
+_SETTLED_NS: Final = 5_000_000_000
+_IMPORTED_IN: Final = os.getpid()
 
 
-@lru_cache(maxsize=1)
 def process_start_ns(pid: int | None = None) -> int | None:
     """Return when a process (this one by default) started, in ns since the epoch, or None where nothing tells."""
     pid = os.getpid() if pid is None else pid
@@ -62,79 +66,127 @@ class Witness:
 
     def __init__(self, started_ns: int | None) -> None:
         self._started_ns = started_ns
-        self._proven: dict[tuple[str, bytes], tuple[ModuleType, Any]] = {}
+        self._proven: dict[tuple[str, bytes], list[tuple[ModuleType, Any]]] = {}
         self._unloaded: dict[str, Signature | None] = {}
+        self._covered: set[str] = set()
+        self._strangers: set[str] = set()
 
     def observe(self, sources: Iterable[Source]) -> None:
         """Look at the sources now: note what is not loaded yet, prove what can be proven."""
-        for source in sources:
-            self._is_proven(source)
+        self.unproven(sources)
 
     def unproven(self, sources: Iterable[Source]) -> list[str]:
         """Return the files whose loaded modules are not known to have the fingerprinted content."""
-        return [source.path for source in sources if not self._is_proven(source)]
+        sources = list(sources)
+        files = {source.path for source in sources}
+        self._covered |= files
+        loaded = _loaded_by_path()
+        return [
+            source.path
+            for source in sources
+            if not (self._is_proven(source, loaded) and _stands_for_its_name(source, files))
+        ]
 
-    def _is_proven(self, source: Source) -> bool:
-        module = _loaded(source)
+    def strangers(self, names: Iterable[str], sources: Iterable[Source]) -> list[str]:
+        """Return the first-party files among these loaded modules that no source stands for.
+
+        One that no fingerprint ever covered stays a stranger to later jobs: they find it imported already.
+        """
+        covered = {source.path for source in sources}
+        found = set()
+        for name in names:
+            path = getattr(sys.modules.get(name), "__file__", None)
+            if not isinstance(path, str) or is_own(name) or party_of(path) is not Party.FIRST:
+                continue
+            found.add(os.path.abspath(path))
+        self._covered |= covered
+        self._strangers |= found
+        self._strangers -= self._covered
+        return sorted((found | self._strangers) - covered)
+
+    def _is_proven(self, source: Source, loaded: dict[str, list[ModuleType]]) -> bool:
+        modules = loaded.get(source.path, [])
+        if not modules:
+            try:
+                self._unloaded[source.path] = signature(source.path)
+            except OSError:
+                self._unloaded[source.path] = None
+            return True
+        return all(self._is_module_proven(source, module) for module in modules)
+
+    def _is_module_proven(self, source: Source, module: ModuleType) -> bool:
         try:
             now: Signature | None = signature(source.path)
         except OSError:
             now = None
-        if module is None:
-            self._unloaded[source.path] = now
-            return True
-        token = (module, getattr(module, "__spec__", None))
-        known = self._proven.get((source.path, source.content))
-        if known is not None and known[0] is token[0] and known[1] is token[1]:
+        spec = getattr(module, "__spec__", None)
+        proven = self._proven.setdefault((source.path, source.content), [])
+        if any(known is module and known_spec is spec for known, known_spec in proven):
             return True
         if now is None or not _has_content(source, now):
             return False
-        changed_ns = max(now[2], now[3])
+        changed_ns = max(now[2], now[3], _links_changed_ns(source.path))
         before_start = self._started_ns is not None and changed_ns <= self._started_ns + _TICK_NS
         if not before_start and self._unloaded.get(source.path) != now:
             return False
         if _runs_stale_bytecode(module, source.path, changed_ns):
             return False
-        self._proven[(source.path, source.content)] = token
+        proven.append((module, spec))
         return True
 
 
-_WITNESSES: dict[int, Witness] = {}
-
-
+@lru_cache(maxsize=1)
 def of_this_process() -> Witness:
-    """Return this process's witness; a forked child gets its own."""
-    pid = os.getpid()
-    if pid not in _WITNESSES:
-        _WITNESSES[pid] = Witness(process_start_ns(pid))
-    return _WITNESSES[pid]
+    """Return this process's witness.
+
+    A forked child goes on with its parent's: the modules that it inherits were imported before it started. Where
+    the parent had none the child's start proves nothing about them.
+    """
+    return Witness(process_start_ns() if os.getpid() == _IMPORTED_IN else None)
 
 
 def uncovered(names: Iterable[str], sources: Iterable[Source]) -> list[str]:
-    """Return the first-party files among these loaded modules that no source stands for."""
-    covered = {source.path for source in sources}
-    found = []
-    for name in names:
-        path = getattr(sys.modules.get(name), "__file__", None)
-        if not isinstance(path, str) or is_own(name) or party_of(path) is not Party.FIRST:
-            continue
-        if os.path.abspath(path) not in covered:
-            found.append(os.path.abspath(path))
-    return sorted(found)
+    """Return the first-party files among these loaded modules that no source stands for; see ``Witness``."""
+    return of_this_process().strangers(names, sources)
 
 
-def _loaded(source: Source) -> ModuleType | None:
-    for name in (source.module, "__main__"):
-        module = sys.modules.get(name)
-        path = getattr(module, "__file__", None)
-        if module is not None and isinstance(path, str) and os.path.abspath(path) == source.path:
-            return module
-    return None
+def _file_of(module: ModuleType | None) -> str | None:
+    path = getattr(module, "__file__", None)
+    return os.path.abspath(path) if isinstance(path, str) else None
+
+
+def _loaded_by_path() -> dict[str, list[ModuleType]]:
+    """Return the loaded modules by file. One file can be loaded under several names, and under a wrong one."""
+    found: dict[str, list[ModuleType]] = {}
+    for module in list(sys.modules.values()):
+        path = _file_of(module)
+        if path is not None:
+            found.setdefault(path, []).append(module)
+    return found
+
+
+def _stands_for_its_name(source: Source, files: set[str]) -> bool:
+    """Tell whether no code that is not fingerprinted is loaded under the source's name: its file may have moved."""
+    path = _file_of(sys.modules.get(source.module)) if source.module != "__main__" else None
+    return path is None or path == source.path or path in files or party_of(path) is not Party.FIRST
+
+
+def _links_changed_ns(path: str) -> int:
+    """Return when a symbolic link on the way to a file last changed: turning one leaves the file's own times alone."""
+    latest = 0
+    while path != os.path.dirname(path):
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return latest
+        if stat.S_ISLNK(found.st_mode):
+            latest = max(latest, found.st_mtime_ns, found.st_ctime_ns)
+        path = os.path.dirname(path)
+    return latest
 
 
 def _has_content(source: Source, now: Signature) -> bool:
-    if now == source.signature:
-        return True
+    # Read even where the times are the same: two edits within one tick of the clock share them.
     try:
         with open(source.path, "rb") as file:
             data = file.read()
@@ -148,14 +200,15 @@ def _runs_stale_bytecode(module: ModuleType, path: str, changed_ns: int) -> bool
     if not isinstance(cached, str) or not path.endswith(".py"):
         return False
     try:
-        if os.stat(cached).st_mtime_ns > changed_ns + _TICK_NS:
-            return False
         with open(cached, "rb") as file:
             header, body = file.read(16), file.read()
         found = os.stat(path)
-        fresh = int.from_bytes(header[8:12], "little") == int(found.st_mtime) & 0xFFFFFFFF
-        if header[4:8] != b"\0\0\0\0" or not fresh or int.from_bytes(header[12:16], "little") != found.st_size:
-            return False  # not what Python would have taken
+        if not int.from_bytes(header[4:8], "little"):  # by time and size (PEP 552)
+            fresh = int.from_bytes(header[8:12], "little") == int(found.st_mtime) & 0xFFFFFFFF
+            if not fresh or int.from_bytes(header[12:16], "little") != found.st_size & 0xFFFFFFFF:
+                return False  # not what Python would have taken
+            if os.stat(cached).st_mtime_ns > changed_ns + _SETTLED_NS:
+                return False
         with open(path, "rb") as file:
             compiled = compile(file.read(), path, "exec", dont_inherit=True)
         stored = marshal.loads(body)  # noqa: S302 - the interpreter itself has run it

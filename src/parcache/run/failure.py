@@ -8,124 +8,217 @@ frames are rebuilt by tblib.
 from __future__ import annotations
 
 import pickle
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace, TracebackType
 from typing import Any, Final
 
 import cloudpickle
 
 from parcache.errors import RemoteJobError
 
-_MAX_CHAIN: Final = 64
+_MAX_CHAIN: Final = 1000
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
-    """An exception as plain data. ``pickled`` is None where its class does not survive a round trip."""
+class Frame:
+    """One line of a traceback. ``file`` is the module's, which an interactive traceback reads the source by."""
+
+    filename: str
+    function: str
+    line: int
+    module: str
+    file: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One exception of a chain as plain data; ``cause``, ``context`` and ``members`` are places in the chain.
+
+    ``pickled`` is None where neither its class nor its arguments survive a round trip.
+    """
 
     pickled: bytes | None
     type_name: str
     message: str
-    frames: dict[str, Any] | None
+    frames: tuple[Frame, ...]
     notes: tuple[str, ...]
-    cause: Frozen | None
-    context: Frozen | None
+    cause: int | None
+    context: int | None
     suppress_context: bool
-    members: tuple[Frozen, ...] = ()
+    members: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """An exception, first in the chain, and all that hangs on it. Flat: no chain is too long, no cycle too tight."""
+
+    chain: tuple[Link, ...]
 
 
 def freeze(error: BaseException) -> Frozen:
     """Return an exception as plain data that pickles. Never raises."""
-    return _freeze(error, set())
+    chain = [error]
+    places = {id(error): 0}
+
+    def place(linked: BaseException | None) -> int | None:
+        if linked is None:
+            return None
+        if id(linked) not in places:
+            if len(chain) >= _MAX_CHAIN:
+                return None
+            places[id(linked)] = len(chain)
+            chain.append(linked)
+        return places[id(linked)]
+
+    # The loop sees what `place` appends meanwhile.
+    return Frozen(tuple([_freeze(linked, place) for linked in chain]))
 
 
 def thaw(frozen: Frozen) -> BaseException:
     """Return the exception again: of its own class where that can be rebuilt here, else a RemoteJobError."""
-    error = _rebuild(frozen)
-    if frozen.cause is not None:
-        error.__cause__ = thaw(frozen.cause)
-    if frozen.context is not None:
-        error.__context__ = thaw(frozen.context)
-    error.__suppress_context__ = frozen.suppress_context
-    return error.with_traceback(_traceback(frozen.frames))
+    built: dict[int, BaseException] = {}
+
+    def build(number: int) -> BaseException:
+        if number not in built:
+            link = frozen.chain[number]
+            built[number] = _rebuild(link, [build(member) for member in link.members])
+        return built[number]
+
+    for number, link in enumerate(frozen.chain):
+        error = build(number)
+        error.__cause__ = None if link.cause is None else build(link.cause)
+        error.__context__ = None if link.context is None else build(link.context)
+        error.__suppress_context__ = link.suppress_context
+        error.__traceback__ = _traceback(link.frames)
+    return built[0]
 
 
-def _freeze(error: BaseException, seen: set[int]) -> Frozen:
-    seen.add(id(error))
-    cause, context = (_freeze_linked(linked, seen) for linked in (error.__cause__, error.__context__))
-    members = getattr(error, "exceptions", ())
-    grouped = isinstance(members, tuple) and all(isinstance(member, BaseException) for member in members)
-    return Frozen(
+def _freeze(error: BaseException, place: Callable[[BaseException | None], int | None]) -> Link:
+    notes = getattr(error, "__notes__", ())
+    return Link(
         _pickled(error),
         f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        _message(error),
-        _frames(error),
-        tuple(str(note) for note in getattr(error, "__notes__", ())),
-        cause,
-        context,
+        _text(error),
+        _frames(error.__traceback__),
+        tuple(_text(note) for note in notes) if isinstance(notes, (list, tuple)) else (),
+        place(error.__cause__),
+        place(error.__context__),
         error.__suppress_context__,
-        tuple(_freeze(member, set(seen)) for member in members) if grouped else (),
+        tuple(number for member in _members(error) if (number := place(member)) is not None),
     )
 
 
-def _freeze_linked(error: BaseException | None, seen: set[int]) -> Frozen | None:
-    if error is None or id(error) in seen or len(seen) >= _MAX_CHAIN:
-        return None
-    return _freeze(error, seen)
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    # By name: Python 3.10 has no such class, only its backport.
+    if all(base.__name__ != "BaseExceptionGroup" for base in type(error).__mro__):
+        return ()
+    members: tuple[BaseException, ...] = error.exceptions  # type: ignore[attr-defined] # every group has them
+    return members
 
 
-def _message(error: BaseException) -> str:
+def _text(value: object) -> str:
     try:
-        return str(error)
+        return str(value)
     except Exception as raised:
         return f"<its __str__ raised {type(raised).__name__}>"
 
 
+class _Bare:
+    """Pickles an exception without its ``__init__``, whose parameters are often not its ``args``."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remake, (type(self._error), self._error.args, dict(self._error.__dict__))
+
+
+def _remake(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """An exception group without its members, which travel as links of the chain."""
+
+    kind: type[BaseException]
+    message: str
+    state: dict[str, Any]
+
+    def of(self, members: list[BaseException]) -> BaseException:
+        error = self.kind.__new__(self.kind, self.message, members)  # as in _Bare
+        error.__dict__.update(self.state)
+        return error
+
+
 def _pickled(error: BaseException) -> bytes | None:
-    try:
-        data: bytes = cloudpickle.dumps(error)
-        again = pickle.loads(data)
-    except BaseException:  # a foreign __reduce__ or __init__ may raise anything
-        return None
-    return data if type(again).__qualname__ == type(error).__qualname__ and _message(again) == _message(error) else None
-
-
-def _rebuild(frozen: Frozen) -> BaseException:
-    if frozen.pickled is not None:
+    kind = type(error)
+    attempts: tuple[object, ...] = (error, _Bare(error))
+    if _members(error):
+        message = _text(getattr(error, "message", error))
+        attempts = (_Group(kind, message, dict(error.__dict__)), _Group(kind, message, {}))
+    for attempt in attempts:
         try:
-            error = pickle.loads(frozen.pickled)
+            data: bytes = cloudpickle.dumps(attempt)
+            again = pickle.loads(data)
+        except BaseException:  # noqa: S112 - a foreign __reduce__ or __init__ may raise anything
+            continue
+        if isinstance(again, _Group) or _is_like(again, error):
+            return data
+    return None
+
+
+def _is_like(again: object, error: BaseException) -> bool:
+    # Addresses in a message (the repr of an argument) differ between any two objects.
+    texts = {_ADDRESS.sub("0x", _text(each)) for each in (again, error)}
+    return type(again).__qualname__ == type(error).__qualname__ and len(texts) == 1
+
+
+def _rebuild(link: Link, members: list[BaseException]) -> BaseException:
+    if link.pickled is not None:
+        try:
+            error = pickle.loads(link.pickled)
+            if isinstance(error, _Group):
+                return error.of(members)
             if isinstance(error, BaseException):
-                for member, data in zip(getattr(error, "exceptions", ()), frozen.members, strict=False):
-                    _restore(member, data)
                 return error
         except BaseException:  # noqa: S110 - what cannot be rebuilt is shown instead
             pass
-    error = RemoteJobError(frozen.type_name, frozen.message)
-    for note in frozen.notes:
+    error = RemoteJobError(link.type_name, link.message)
+    for note in link.notes:
         if hasattr(error, "add_note"):
             error.add_note(note)
     return error
 
 
-def _restore(member: BaseException, frozen: Frozen) -> None:
-    """Give a group's member, which was pickled with its group, back what pickle dropped."""
-    whole = thaw(frozen)
-    member.__cause__, member.__context__ = whole.__cause__, whole.__context__
-    member.__suppress_context__ = frozen.suppress_context
-    member.__traceback__ = whole.__traceback__
+def _frames(traceback: TracebackType | None) -> tuple[Frame, ...]:
+    frames = []
+    while traceback is not None:
+        names, code = traceback.tb_frame.f_globals, traceback.tb_frame.f_code
+        module, file = names.get("__name__"), names.get("__file__")
+        # A frame's own line number is None now and then (bpo-42634); the traceback's is what is shown.
+        line = traceback.tb_lineno or code.co_firstlineno
+        frames.append(Frame(code.co_filename, code.co_name, line, str(module), file if isinstance(file, str) else None))
+        traceback = traceback.tb_next
+    return tuple(frames)
 
 
-def _frames(error: BaseException) -> dict[str, Any] | None:
+def _traceback(frames: tuple[Frame, ...]) -> TracebackType | None:
     from tblib import Traceback
 
-    if error.__traceback__ is None:
+    following = None
+    for frame in reversed(frames):  # tblib's own dicts nest: a RecursionError's traceback would be too deep for pickle
+        names = {"__name__": frame.module, **({} if frame.file is None else {"__file__": frame.file})}
+        code = SimpleNamespace(co_filename=frame.filename, co_name=frame.function)
+        stub = SimpleNamespace(f_globals=names, f_locals={}, f_code=code, f_lineno=frame.line)
+        following = SimpleNamespace(tb_frame=stub, tb_lineno=frame.line, tb_next=following)
+    if following is None:
         return None
-    try:
-        return dict(Traceback(error.__traceback__).to_dict())
-    except Exception:  # a traceback is no reason to lose the error
-        return None
-
-
-def _traceback(frames: dict[str, Any] | None) -> Any:
-    from tblib import Traceback
-
-    return None if frames is None else Traceback.from_dict(frames).as_traceback()
+    traceback: TracebackType = Traceback(following).as_traceback()
+    return traceback

@@ -8,8 +8,9 @@ from parcache.model import Entry, Job, Key, Plan
 
 
 def make_plan(jobs: Sequence[Job], read: Callable[[Key], Entry | None]) -> Plan:
-    """Return the plan of a batch. ``read`` is asked once for each distinct key, in job order.
+    """Return the plan of a batch.
 
+    ``read`` is asked in job order: once for each distinct key that is not stored, once for each job whose key is.
     Jobs without a key always run.
     """
     hits: dict[int, Entry] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 
 from parcache.backends.protocol import Backend
 from parcache.model import NOT_ASKED, Outcome
@@ -45,7 +45,8 @@ def _submit(backend: Backend, execute: Callable[[Unit], Outcome], unit: Unit) ->
 
 
 def _outcome(unit: Unit, future: Future[Outcome]) -> Outcome:
-    error = future.exception()
+    # A backend may cancel what its workers can no longer do; asking a cancelled future raises.
+    error = CancelledError("the backend cancelled the job") if future.cancelled() else future.exception()
     if error is not None:
         return Outcome(unit.number, None, error, 0.0, NOT_ASKED)
     return future.result()

@@ -7,9 +7,11 @@ exactly these types), numpy scalars and numpy arrays without objects. Its bytes 
 
 In the tree, null, booleans, integers below 2**63, finite floats and strings stand for themselves; everything else is an
 object with one member, whose name is the type: ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``,
-``{"array": [offset, size]}``. Lists are ``{"list": [...]}`` too, which leaves no second reading.
+``{"array": [offset, size]}``. Lists are ``{"list": [...]}`` too, which leaves no second reading. A string with
+surrogates is ``{"str": [offset, size]}``, a blob in UTF-8 with them passed: JSON would join a pair into one character.
 
-A value that contains the same mutable object twice is left to cloudpickle, which keeps that identity.
+A value that contains the same mutable object twice is left to cloudpickle, which keeps that identity; one that
+contains the same tuple or frozenset very often, or that is nested deeply, is left to it as well.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -28,7 +31,9 @@ from parcache.errors import UnstorableResultError
 
 PLAIN: Final = "plain"
 CLOUDPICKLE: Final = "cloudpickle"
-_MAX_DEPTH: Final = 200
+_MAX_DEPTH: Final = 64  # a reader needs four Python frames for each level, below a stack that may be deep already
+_MAX_REPEATS: Final = 10_000  # t = (t, t), sixty times over, is small in memory and would never end as a tree
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BIG: Final = 1 << 63  # Python limits the digits that it reads as decimal
 _ARRAY_KINDS: Final = "biufcSUMm"
 _SCALAR_KINDS: Final = "biufcMm"  # a string scalar would lose its trailing NULs
@@ -84,11 +89,15 @@ class _Writer:
         self.blobs: list[bytes] = []
         self._size = 0
         self._seen: set[int] = set()
+        self._repeats = 0
 
     def tree(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        if value is None or kind in (bool, str):
+        if value is None or kind is bool:
             return value
+        if kind is str:
+            has_surrogates = not value.isascii() and _SURROGATE.search(value)
+            return {"str": self._blob(value.encode("utf-8", "surrogatepass"))} if has_surrogates else value
         if kind is int:
             return value if -_BIG < value < _BIG else {"int": hex(value)}
         if kind is float:
@@ -101,6 +110,8 @@ class _Writer:
             raise _NotPlainError
         if kind in (list, dict, set):
             self._see(value)
+        elif kind in (tuple, frozenset):
+            self._see_again(value)
         if kind in (list, tuple):
             return {kind.__name__: [self.tree(item, depth + 1) for item in value]}
         if kind in (set, frozenset):
@@ -113,6 +124,13 @@ class _Writer:
     def _see(self, value: Any) -> None:
         if id(value) in self._seen:
             raise _NotPlainError
+        self._seen.add(id(value))
+
+    def _see_again(self, value: Any) -> None:
+        if id(value) in self._seen:
+            self._repeats += 1
+            if self._repeats > _MAX_REPEATS:
+                raise _NotPlainError
         self._seen.add(id(value))
 
     def _numpy(self, value: Any) -> Any:
@@ -151,6 +169,7 @@ class _Reader:
             "int": lambda text: int(text, 16),
             "complex": lambda parts: complex(*map(float.fromhex, parts)),
             "bytes": lambda place: bytes(self._blob(place)),
+            "str": lambda place: bytes(self._blob(place)).decode("utf-8", "surrogatepass"),
             "list": self._items,
             "tuple": lambda items: tuple(self._items(items)),
             "set": lambda items: set(self._items(items)),

@@ -33,6 +33,7 @@ MAJOR: Final = 1
 MINOR: Final = 0
 _FIXED: Final = struct.Struct("<8sHHIQQ")
 _DIGEST_BYTES: Final = 32
+PREFIX_BYTES: Final = len(MAGIC) + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,13 @@ def pack(entry: RawEntry) -> bytes:
     return body + _checksum(body)
 
 
+def major_of(prefix: bytes) -> int | None:
+    """Return the major format that the first ``PREFIX_BYTES`` of an entry name, or None where they are no entry's."""
+    if len(prefix) < PREFIX_BYTES or not prefix.startswith(MAGIC):
+        return None
+    return int.from_bytes(prefix[len(MAGIC) : PREFIX_BYTES], "little")
+
+
 def unpack(data: bytes, path: str, digest: str) -> RawEntry:
     """Return the entry that these bytes are, checked from end to end.
 
@@ -118,7 +126,7 @@ def unpack(data: bytes, path: str, digest: str) -> RawEntry:
             dict(header.get("record", {})),
             bytes(body[second:]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptEntryError(path, f"its header cannot be read: {type(error).__name__}") from None
     if entry.key.digest != digest:
         raise CorruptEntryError(path, f"it belongs to key {entry.key.digest}")

@@ -9,6 +9,7 @@ Safe to use from several processes and threads at once.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -27,7 +28,7 @@ from parcache.errors import (
 )
 from parcache.model import Entry, Key, Stored, Storing
 from parcache.store import codec
-from parcache.store.entry import MAJOR, MINOR, RawEntry, pack, pack_explanation, unpack
+from parcache.store.entry import MAJOR, MINOR, PREFIX_BYTES, RawEntry, major_of, pack, pack_explanation, unpack
 from parcache.store.paths import StorePaths
 
 log = logging.getLogger(__name__)
@@ -72,8 +73,9 @@ class Store:
             value = _decode(raw, path)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            log.warning("Entry %s cannot be read (%s); the job will run again.", path, error.strerror or error)
+        except (OSError, MemoryError) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            log.warning("Entry %s cannot be read (%s); the job will run again.", path, reason)
             return None
         except (CorruptEntryError, UnreadableValueError, NewerFormatError) as error:
             log.warning("%s", error)
@@ -94,13 +96,16 @@ class Store:
             name, payload = codec.encode(value)
             appendix = pack_explanation(explanation or {})
             raw = RawEntry(key, name, payload, run_time_s, time.time_ns(), record or {}, appendix)
-            self._write(self.paths.entry(key.digest), pack(raw))
-        except UnstorableResultError as error:
+            path = self.paths.entry(key.digest)
+            self._spare_newer(path)
+            self._write(path, pack(raw))
+        except (UnstorableResultError, NewerFormatError) as error:
             return Stored(Storing.REFUSED, str(error))
         except OSError as error:
             return Stored(Storing.REFUSED, _unwritable(self.paths.root, error))
-        except (RecursionError, MemoryError) as error:
-            return Stored(Storing.REFUSED, f"a result of type {type(value).__qualname__}: {type(error).__name__}")
+        except Exception as error:  # out of memory, changed by a thread meanwhile, …: never the end of the job
+            reason = f"a result of type {type(value).__qualname__} cannot be stored: {type(error).__name__}: {error}"
+            return Stored(Storing.REFUSED, reason)
         return Stored(Storing.PUBLISHED)
 
     def describe_code(self, digest: str, description: Mapping[str, Any]) -> None:
@@ -113,21 +118,29 @@ class Store:
         except OSError as error:
             log.debug("cannot keep the description of code %s: %s", digest, error)
 
-    def _write(self, path: str, data: bytes) -> None:
-        scratch = self.paths.scratch(os.path.basename(path))
+    @staticmethod
+    def _spare_newer(path: str) -> None:
+        """Refuse to replace what a newer parcache has stored."""
         try:
-            try:
-                file = open(scratch, "xb")  # noqa: SIM115 - closed below, on every way
-            except FileNotFoundError:  # somebody emptied the store meanwhile
-                self._prepare()
-                file = open(scratch, "xb")  # noqa: SIM115
-            with file:
+            with open(path, "rb") as file:
+                major = major_of(file.read(PREFIX_BYTES))
+        except OSError:
+            return
+        if major is not None and major > MAJOR:
+            raise NewerFormatError(path, major, MAJOR)
+
+    def _write(self, path: str, data: bytes) -> None:
+        if not os.path.isdir(self.paths.tmp):  # somebody emptied the store meanwhile
+            self._prepare()
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self._put(path, data)
+
+    def _put(self, path: str, data: bytes) -> None:
+        scratch = self.paths.scratch(os.path.basename(path).lstrip("."))
+        try:
+            with open(scratch, "xb") as file:
                 file.write(data)
-            try:
-                os.replace(scratch, path)
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                os.replace(scratch, path)
+            os.replace(scratch, path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(scratch)
@@ -140,14 +153,13 @@ class Store:
                 major = json.load(file)["major"]
         except FileNotFoundError:
             return
-        except NotADirectoryError as error:
-            raise StoreUnavailableError(self.paths.root, str(error.strerror)) from None
         except OSError as error:
             raise StoreUnavailableError(self.paths.root, str(error.strerror or error)) from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
+            major = None
+        if type(major) is not int or major < 1:
             log.warning("%s is damaged; entries are still checked one by one. To renew it, delete it.", path)
-            return
-        if not isinstance(major, int) or major > MAJOR:
+        elif major > MAJOR:
             raise NewerFormatError(path, major, MAJOR)
 
     def _prepare(self) -> None:
@@ -160,17 +172,14 @@ class Store:
                 (self.paths.format, json.dumps({"major": MAJOR, "minor": MINOR}) + "\n"),
             ):
                 if not os.path.exists(path):
-                    self._write_marker(path, text)
+                    self._put(path, text.encode("ascii"))
             if not os.access(self.paths.tmp, os.W_OK | os.X_OK):
-                raise PermissionError(13, "Permission denied")
-        except OSError as error:
-            raise StoreUnavailableError(self.paths.root, str(error.strerror or error)) from None
-
-    def _write_marker(self, path: str, text: str) -> None:
-        scratch = self.paths.scratch(os.path.basename(path).lstrip("."))
-        with open(scratch, "x", encoding="ascii") as file:
-            file.write(text)
-        os.replace(scratch, path)
+                read_only = os.statvfs(self.paths.tmp).f_flag & os.ST_RDONLY
+                number = errno.EROFS if read_only else errno.EACCES
+                raise OSError(number, os.strerror(number))
+        except (OSError, ValueError) as error:  # ValueError: no name of a file, such as one with a NUL
+            problem = str(getattr(error, "strerror", None) or error)
+            raise StoreUnavailableError(self.paths.root, problem) from None
 
 
 def _decode(raw: RawEntry, path: str) -> Any:

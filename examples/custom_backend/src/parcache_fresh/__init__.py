@@ -1,0 +1,1 @@
+"""A parcache backend that runs every job in a Python process of its own."""

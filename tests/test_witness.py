@@ -1,0 +1,204 @@
+"""The witness: what is in memory is what was fingerprinted, or it is not proven. Each scene in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from parcache.keys.witness import process_start_ns
+
+PRELUDE = """
+import importlib, os, py_compile, sys, time
+sys.path.insert(0, os.getcwd())
+from parcache.keys import witness
+from parcache.keys.fingerprint import Source, content_digest, signature
+
+start = witness.process_start_ns()
+OLD, NEW, LONG = "x = 1\\n", "x = 2\\n", "x = 100\\n"
+
+def write(text, name="hit.py"):
+    with open(name, "w") as file:
+        file.write(text)
+
+def source(name="hit", path="hit.py"):
+    path = os.path.abspath(path)
+    with open(path, "rb") as file:
+        return Source(name, path, content_digest(file.read()), signature(path))
+
+def unproven(*sources):
+    return [os.path.basename(path) for path in w.unproven(sources)]
+
+w = witness.Witness(start)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "hit.py").write_text("x = 1\n")
+    return tmp_path
+
+
+def play(folder: Path, scene: str, *, bytecode: bool = False) -> str:
+    """Run a scene to its end and return what it prints."""
+    flags = [] if bytecode else ["-B"]
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", PRELUDE + dedent(scene)], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+SCENES = {
+    "unchanged since the start": ("import hit; print(unproven(source()))", "[]"),
+    "not loaded": ("write(NEW); print(unproven(source()))", "[]"),
+    "loaded after it was seen unloaded": (
+        "write(NEW); s = source(); w.observe([s]); import hit; print(unproven(s))",
+        "[]",
+    ),
+    "edited after the import": ("import hit; write(LONG); print(unproven(source()))", "['hit.py']"),
+    "edited after the import, same length": ("import hit; write(NEW); print(unproven(source()))", "['hit.py']"),
+    "edited between fingerprint and import": (
+        "s = source(); write(LONG); import hit; print(unproven(s))",
+        "['hit.py']",
+    ),
+    "edited after it was seen unloaded": (
+        "write(NEW); s = source(); w.observe([s]); write(LONG); import hit; print(unproven(s))",
+        "['hit.py']",
+    ),
+    "edited within a tick after it was seen unloaded": (
+        "s = source(); w.observe([s]); write(NEW); import hit; print(unproven(s))",
+        "['hit.py']",
+    ),
+    "modification time set back": (
+        "import hit; t = os.stat('hit.py'); write(NEW); os.utime('hit.py', ns=(t.st_atime_ns, t.st_mtime_ns));"
+        "print(unproven(source()))",
+        "['hit.py']",
+    ),
+    "written again with the same text": ("import hit; write(OLD); print(unproven(source()))", "['hit.py']"),
+    "deleted after the import": ("s = source(); import hit; os.remove('hit.py'); print(unproven(s))", "['hit.py']"),
+    "proven, then edited": ("import hit; s = source(); w.observe([s]); write(LONG); print(unproven(s))", "[]"),
+    "proven, then deleted": ("import hit; s = source(); w.observe([s]); os.remove('hit.py'); print(unproven(s))", "[]"),
+    "proven, edited, the edit asked for": (
+        "import hit; s = source(); w.observe([s]); write(LONG); print(unproven(source()))",
+        "['hit.py']",
+    ),
+    "proven, edited, reloaded": (
+        "import hit; s = source(); w.observe([s]); write(LONG); importlib.reload(hit); print(unproven(s))",
+        "['hit.py']",
+    ),
+    "reloaded without an edit": (
+        "import hit; s = source(); w.observe([s]); importlib.reload(hit); print(unproven(s))",
+        "[]",
+    ),
+    "replaced by a package of its name": (
+        "import hit; os.mkdir('hit'); write(NEW, 'hit/__init__.py'); print(unproven(source(path='hit/__init__.py')))",
+        "['__init__.py']",
+    ),
+    "loaded under another name": (
+        "spec = importlib.util.spec_from_file_location('other', os.path.abspath('hit.py'));"
+        "m = sys.modules['other'] = importlib.util.module_from_spec(spec); spec.loader.exec_module(m);"
+        "write(LONG); print(unproven(source()))",
+        "['hit.py']",
+    ),
+    "start unknown": ("import hit; w = witness.Witness(None); print(unproven(source()))", "['hit.py']"),
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_witness_scene_told_rightly(folder: Path, name: str) -> None:
+    """What was loaded is unproven exactly where it may have come from another text than the fingerprinted one."""
+    scene, expected = SCENES[name]
+    assert play(folder, scene) == expected
+
+
+def test_witness_link_turned_after_import_unproven(folder: Path) -> None:
+    """A link on the way to a file that is turned after the import voids the proof: the new file's times are its own."""
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "linked.py").write_text(f"x = '{name}'\n")
+    (folder / "now").symlink_to("a")
+    scene = """
+        sys.path.insert(0, os.path.abspath("now")); import linked
+        before = unproven(source("linked", "now/linked.py"))
+        os.remove("now"); os.symlink("b", "now")
+        print(linked.x, before, unproven(source("linked", "now/linked.py")))
+    """
+    assert play(folder, scene) == "a [] ['linked.py']"
+
+
+STALE = """
+    stamp = os.stat("hit.py")
+    py_compile.compile("hit.py"{mode})
+    write(NEW)
+    os.utime("hit.py", ns=(stamp.st_atime_ns, stamp.st_mtime_ns // 10**9 * 10**9 + 900_000_000))
+    s = source(); w.observe([s])
+    import hit
+    print(hit.x, unproven(s))
+"""
+
+
+def test_witness_stale_bytecode_same_second_and_length_unproven(folder: Path) -> None:
+    """An edit of the same length within one second, for which Python runs the old bytecode, is caught."""
+    assert play(folder, STALE.replace("{mode}", ""), bytecode=True) == "1 ['hit.py']"
+
+
+def test_witness_unchecked_bytecode_stale_unproven(folder: Path) -> None:
+    """Bytecode that Python does not validate at all is compared with its source."""
+    mode = ", invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH"
+    assert play(folder, STALE.replace("{mode}", mode), bytecode=True) == "1 ['hit.py']"
+
+
+def test_witness_fresh_bytecode_proven(folder: Path) -> None:
+    """Bytecode that was made from the present text proves it."""
+    assert play(folder, "py_compile.compile('hit.py'); import hit; print(unproven(source()))", bytecode=True) == "[]"
+
+
+def test_witness_forked_child_inherited_module_edited_unproven(folder: Path) -> None:
+    """A child does not prove an edit that fell between its parent's import and the fork."""
+    scene = """
+        import hit
+        write(LONG)
+        if not (child := os.fork()):
+            print(len(witness.of_this_process().unproven([source()])), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+    """
+    assert play(folder, scene) == "1"
+
+
+def test_witness_stranger_stays_one_for_later_jobs(folder: Path) -> None:
+    """A module that no fingerprint covers is told again to later jobs, which find it imported already."""
+    scene = """
+        before = set(sys.modules); import hit
+        first = witness.uncovered(set(sys.modules) - before, [])
+        later = witness.uncovered((), [])
+        print(len(first), len(later), witness.uncovered((), [source()]))
+    """
+    assert play(folder, scene) == "1 1 []"
+
+
+def test_witness_stranger_that_another_job_covers_forgotten(folder: Path) -> None:
+    """A module that another job's fingerprint covers is a stranger only to the job during which it came."""
+    scene = """
+        import hit
+        print(len(witness.uncovered(["hit"], [])), witness.uncovered((), [source()]), witness.uncovered((), []))
+    """
+    assert play(folder, scene) == "1 [] []"
+
+
+def test_process_start_this_process_lies_in_the_past() -> None:
+    """A process's start is known, and lies before the present and after its parent's."""
+    own, parent = process_start_ns(), process_start_ns(os.getppid())
+    assert own is not None
+    assert parent is not None
+    assert parent - 20_000_000 <= own
+
+
+def test_process_start_unknown_process_none() -> None:
+    """Nothing is known of a process that is not there."""
+    assert process_start_ns(2**22 + 1) is None
