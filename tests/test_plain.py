@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -46,8 +47,10 @@ class Typed:
     inner: First = field(default_factory=First)
 
 
-# OmegaConf 2.4 renamed it.
-register: Callable[..., None] = getattr(OmegaConf, "register_resolver", OmegaConf.register_new_resolver)
+# Each OmegaConf deprecates the other's name: 2.4 the long one, 2.3 the short one.
+register: Callable[..., None] = getattr(
+    OmegaConf, "register_new_resolver" if version("omegaconf").startswith("2.3") else "register_resolver"
+)
 
 
 @pytest.fixture(autouse=True)

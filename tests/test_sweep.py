@@ -148,6 +148,38 @@ def test_sweep_value_from_env_set_counts(project: Project, launcher: list[str]) 
     assert project.executions() == ["a", "b"]
 
 
+def test_sweep_named_environment_variable_counts_as_env_set_gives_it(project: Project, launcher: list[str]) -> None:
+    """A variable named in cache.env counts as the job sees it."""
+    project.write(helper="import os\ndef compute(cfg):\n    return os.environ['FLAVOUR']\n")
+    for flavour in ("sweet", "sour", "sweet"):
+        project.run(*launcher, "hydra.launcher.cache.env=[FLAVOUR]", f"+hydra.job.env_set.FLAVOUR={flavour}").check()
+    assert project.executions() == ["1", "1"]
+
+
+def test_sweep_ignored_value_that_changes_each_time_is_no_obstacle(project: Project, launcher: list[str]) -> None:
+    """The way out that the refusal names works: an ignored key may have another value in the job."""
+    project.write(
+        app="""
+        import os, random
+        import hydra
+        from omegaconf import OmegaConf
+
+        OmegaConf.register_new_resolver("dice", lambda: random.SystemRandom().random())
+
+        @hydra.main(config_path="conf", config_name="config", version_base=None)
+        def main(cfg):
+            return cfg.x
+
+        if __name__ == "__main__":
+            main()
+        """,
+        conf__config_yaml="x: 1\nlog: [{seed: '${dice:}'}]\n",
+    )
+    ignored = "hydra.launcher.cache.ignore=[log.*.seed]"
+    project.run(*launcher, ignored).check()
+    assert "1 hits" in project.run(*launcher, ignored).check().summary
+
+
 def test_sweep_with_paths_of_the_run_in_its_config_hits(project: Project, launcher: list[str]) -> None:
     """Values that change with every run by construction do not make a miss."""
     project.write(

@@ -15,7 +15,7 @@ from parcache.hydra.plain import PlainConfig
 from parcache.hydra.runner import JobConfig
 from parcache.hydra.settings import CacheSettings, Code
 from parcache.keys import witness
-from parcache.keys.canonical import describe
+from parcache.keys.canonical import describe, is_pruned
 from parcache.keys.fingerprint import Fingerprint, Fingerprinter
 from parcache.keys.recipe import CODE_OFF, make_key
 from parcache.model import Job, Key
@@ -46,7 +46,6 @@ class Keyring:
         self._store = store
         self._task_function = task_function
         self._warn = warn
-        self._env = {name: os.environ.get(name) for name in cache.env}
         self._made_of: dict[int, tuple[PlainConfig, Fingerprint | None]] = {}
         self._fingerprinter = self._take_up() if store is not None and cache.code is Code.CLOSURE else None
 
@@ -59,6 +58,7 @@ class Keyring:
         if job.key is None or self._store is None:
             return Unit(job.number, JobConfig(composed.config, ()), None)
         plain, fingerprint = self._made_of[job.number]
+        to_confirm = tuple(item for item in plain.open if not is_pruned(item[0], self._cache.ignore))
         ticket = None
         if self._writes:
             sources = fingerprint.sources if fingerprint is not None else ()
@@ -68,11 +68,12 @@ class Keyring:
                 self._store,
                 job.key,
                 sources,
+                fingerprint.distributions if fingerprint is not None else (),
                 self._record(composed, fingerprint),
                 {"overrides": list(job.overrides), "config": describe(plain.tree)},
                 refusal,
             )
-        return Unit(job.number, JobConfig(composed.config, plain.open), ticket)
+        return Unit(job.number, JobConfig(composed.config, to_confirm), ticket)
 
     def _take_up(self) -> Fingerprinter | None:
         try:
@@ -90,7 +91,10 @@ class Keyring:
             fingerprint = self._fingerprinter.fingerprint(plain.names) if self._fingerprinter is not None else None
             code = fingerprint.digest if fingerprint is not None else CODE_OFF
             cache = self._cache
-            key = make_key(plain.tree, code, salt=cache.salt, ignore=cache.ignore, env=self._env)
+            # As the job will see them: hydra.job.env_set comes before the surroundings.
+            surroundings = {**os.environ, **{str(k): str(v) for k, v in composed.config.hydra.job.env_set.items()}}
+            env = {name: surroundings.get(name) for name in cache.env}
+            key = make_key(plain.tree, code, salt=cache.salt, ignore=cache.ignore, env=env)
         except (UnkeyableConfigError, UnkeyableCodeError) as error:
             self._warn(f"{error} Jobs like this run without a cache.", composed.number)
             return None

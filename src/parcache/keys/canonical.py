@@ -106,6 +106,15 @@ def prune(tree: Any, patterns: Sequence[str]) -> Any:
     return _prune(tree, [tuple(pattern.split(".")) for pattern in patterns])
 
 
+def is_pruned(place: str, patterns: Sequence[str]) -> bool:
+    """Tell whether ``prune`` would take away what stands at a place (``$.a.0.b``)."""
+    segments = place.split(".")[1:]
+    split = [pattern.split(".") for pattern in patterns]
+    return any(
+        len(pattern) <= len(segments) and all(map(fnmatchcase, segments, pattern)) for pattern in split if pattern
+    )
+
+
 def describe(tree: Any) -> Any:
     """Return a tree as JSON data for people to read and compare; not a canonical form."""
     if isinstance(tree, Record):

@@ -19,6 +19,7 @@ import cloudpickle
 
 from parcache.errors import LostResultError
 from parcache.keys import witness
+from parcache.keys.distributions import versions
 from parcache.keys.fingerprint import Source
 from parcache.model import NOT_ASKED, Key, Outcome, Stored, Storing
 from parcache.run import failure
@@ -27,11 +28,12 @@ from parcache.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The permission to publish a unit's result, and what must hold for it."""
+    """The permission to publish a unit's result, and what must hold for it: the code and the distributions here."""
 
     store: Store
     key: Key
     sources: tuple[Source, ...]
+    distributions: tuple[tuple[str, str], ...]
     record: dict[str, Any]
     explanation: dict[str, Any]
     refusal: str = ""
@@ -87,8 +89,12 @@ class Watch:
         watcher = witness.of_this_process()
         watcher.observe(self._ticket.sources)
         before = set(sys.modules)
-        value = self._timed(task, config)
-        self.stored = self._publish(self._ticket, watcher, before, value)
+        try:
+            value = self._timed(task, config)
+        finally:
+            # Also after a failure: what a failed job has imported stays for the jobs that follow it here.
+            strangers = watcher.strangers(set(sys.modules) - before, self._ticket.sources)
+        self.stored = self._publish(self._ticket, watcher, strangers, value)
         return value
 
     def _timed(self, task: Callable[[Any], Any], config: Any) -> Any:
@@ -98,8 +104,13 @@ class Watch:
         finally:
             self.run_time_s = time.perf_counter() - started
 
-    def _publish(self, ticket: Ticket, watcher: witness.Witness, before: set[str], value: Any) -> Stored:
-        reason = ticket.refusal or code_refusal(watcher, ticket.sources, set(sys.modules) - before)
+    def _publish(self, ticket: Ticket, watcher: witness.Witness, strangers: list[str], value: Any) -> Stored:
+        reason = (
+            ticket.refusal
+            or code_refusal(watcher, ticket.sources)
+            or _strangers_refusal(strangers)
+            or _distributions_refusal(ticket.distributions)
+        )
         if reason:
             return Stored(Storing.REFUSED, reason)
         return ticket.store.publish(
@@ -111,7 +122,7 @@ class Watch:
         )
 
 
-def code_refusal(watcher: witness.Witness, sources: Sequence[Source], imported: set[str] | None = None) -> str:
+def code_refusal(watcher: witness.Witness, sources: Sequence[Source]) -> str:
     """Return why the code in this process is not known to be the fingerprinted code, or an empty string."""
     changed = watcher.unproven(sources)
     if changed:
@@ -119,13 +130,25 @@ def code_refusal(watcher: witness.Witness, sources: Sequence[Source], imported: 
             f"{', '.join(changed)} changed after this process may have imported the earlier text. "
             "Start the command again to store results of the code as it is now"
         )
-    strangers = witness.uncovered(imported or (), sources)
-    if strangers:
-        return (
-            f"{', '.join(strangers)} was imported in a way that the code fingerprint does not follow. "
-            "Import it by its literal name in a module that the task function uses"
-        )
     return ""
+
+
+def _strangers_refusal(strangers: Sequence[str]) -> str:
+    if not strangers:
+        return ""
+    return (
+        f"{', '.join(strangers)} was imported in a way that the code fingerprint does not follow. "
+        "Import it by its literal name in a module that the task function uses"
+    )
+
+
+def _distributions_refusal(keyed: tuple[tuple[str, str], ...]) -> str:
+    """Compare the versions that the key was made of with those that this worker finds (looked up once a process)."""
+    here = versions(name for name, _ in keyed)
+    differing = [f"{name} {version} (here {here.get(name)})" for name, version in keyed if here.get(name) != version]
+    if not differing:
+        return ""
+    return f"a worker's packages are not those of the sweeping process: {', '.join(differing)}. Use one environment"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ contains the same tuple or frozenset very often, or that is nested deeply, is le
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import math
@@ -189,7 +190,7 @@ class _Reader:
         return [self.value(item) for item in items]
 
     def _array(self, place: list[int]) -> Any:
-        import numpy  # only a value that holds an array needs it
+        numpy: Any = importlib.import_module("numpy")  # only a value that holds an array needs it
 
         buffer = io.BytesIO(self._blob(place))
         return numpy.lib.format.read_array(buffer, allow_pickle=False)
