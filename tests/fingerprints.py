@@ -15,6 +15,7 @@ _SERVER = """
 import importlib.machinery, importlib.util, json, os, sys, traceback
 import numpy
 from parcache.keys.fingerprint import Fingerprinter
+from parcache.keys.task import identify
 
 def serve(request):
     os.chdir(request["folder"])
@@ -26,7 +27,8 @@ def serve(request):
         sys.modules["__main__"].__spec__ = None
         spec.loader.exec_module(sys.modules["__main__"])
     module = sys.modules["__main__"] if request["task"] is None else importlib.import_module(request["task"])
-    found = Fingerprinter(module.main).fingerprint(request["names"])
+    fingerprinter = Fingerprinter(identify(module.main), with_program=request["with_program"])
+    found = fingerprinter.fingerprint(request["names"])
     return {
         "digest": found.digest,
         "modules": [name for name, _ in found.forms],
@@ -99,6 +101,7 @@ class Code:
         task: str | None = "app",
         main: str | None = None,
         path: Iterable[str] = ("",),
+        with_program: bool = False,
     ) -> Found:
         """Take the fingerprint of a job whose config has these names."""
         answer = self._server.ask(
@@ -108,6 +111,7 @@ class Code:
                 "names": names,
                 "task": task,
                 "main": main and str(self.folder / main),
+                "with_program": with_program,
             }
         )
         if "error" in answer:

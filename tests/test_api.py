@@ -115,3 +115,31 @@ def test_sweep_from_python_twice_in_one_process_hits(project: Project, backend: 
     assert "[2, 3, 4]" in project.run(backend, script="call.py").check().out
     assert sorted(project.executions()) == ["1", "2", "3"]
     assert len(project.entries()) == 3
+
+
+def test_sweep_from_python_that_fails_says_its_line_and_leaves_logging_alone(project: Project, backend: str) -> None:
+    """Also a failing sweep ends with its one line, and the caller's log files go on."""
+    project.write(
+        helper="def compute(cfg):\n    return 1 / 0\n",
+        call="""
+        import logging, sys
+        import hydra, parcache
+        from app import main
+
+        logging.basicConfig(filename="user.log", filemode="w", level="INFO")
+        other = logging.getLogger("other")
+        other.addHandler(logging.FileHandler("other.log", mode="w"))
+        logging.info("before")
+        with hydra.initialize(config_path="conf", version_base=None):
+            try:
+                parcache.sweep(main, overrides=["x=1,2"], backend=sys.argv[1])
+            except ZeroDivisionError:
+                logging.info("after")
+                other.warning("too")
+        """,
+    )
+    result = project.run(backend, script="call.py").check()
+    assert "2 misses, 2 failed" in result.summary
+    assert (project.folder / "user.log").read_text().splitlines()[0].endswith("before")
+    assert "INFO:root:after" in (project.folder / "user.log").read_text()
+    assert "too" in (project.folder / "other.log").read_text()

@@ -222,3 +222,67 @@ def test_job_that_changes_directory_leaves_the_others_alone(project: Project, la
     again = project.run(*launcher, "x=1,2,3", "hydra.job.chdir=true", "hydra.sweep.dir=out").check()
     assert "3 hits" in again.summary
     assert not (project.folder / "out" / "0" / "out").exists()
+
+
+def test_failed_jobs_traceback_holds_the_users_frames_alone(project: Project, launcher: list[str]) -> None:
+    """As from Hydra's own launcher, the traceback shows the user's code and nothing of what ran it."""
+    project.write(helper="def compute(cfg):\n    return 1 / 0\n")
+    result = project.run(*launcher)
+    assert "helper.py" in result.err
+    assert "ZeroDivisionError: division by zero" in result.err
+    assert "parcache/run" not in result.err
+    assert "parcache/hydra" not in result.err
+
+
+def test_failed_job_whose_exception_has_no_text_ends_as_any_other(project: Project, launcher: list[str]) -> None:
+    """An exception whose __str__ raises costs its own job."""
+    project.write(
+        helper="""
+        class OddError(Exception):
+            def __str__(self):
+                raise RuntimeError("no text")
+
+        def compute(cfg):
+            if cfg.x == 2:
+                raise OddError
+            return cfg.x
+        """
+    )
+    result = project.run(*launcher, "x=1,2,3")
+    assert "3 misses, 1 failed" in result.out
+    assert len(project.entries()) == 2
+
+
+def test_failed_worker_costs_the_job_that_killed_it_alone(project: Project) -> None:
+    """Jobs that were in flight in a pool that broke run again; only the one to blame fails."""
+    project.write(helper="import os\ndef compute(cfg):\n    return os._exit(9) if cfg.x == 3 else cfg.x\n")
+    launcher = ["-m", "hydra/launcher=parcache", "hydra/launcher/backend=process"]
+    result = project.run(*launcher, "x=1,2,3,4,5,6")
+    assert result.code == 1
+    assert "6 misses, 1 failed" in result.out
+    assert len(project.entries()) == 5
+
+
+def test_resolver_that_cannot_travel_to_a_worker_is_named(project: Project) -> None:
+    """What cannot be pickled is named, with the way out."""
+    project.write(
+        app="""
+        import threading
+        import hydra
+        from omegaconf import OmegaConf
+
+        lock = threading.Lock()
+        OmegaConf.register_new_resolver("locked", lambda: lock.locked())
+
+        @hydra.main(config_path="conf", config_name="config", version_base=None)
+        def main(cfg):
+            return 1
+
+        if __name__ == "__main__":
+            main()
+        """
+    )
+    result = project.run("-m", "hydra/launcher=parcache", "hydra/launcher/backend=process")
+    assert result.code == 1
+    assert "The workers cannot be given the resolver 'locked': TypeError" in result.err
+    assert "hydra/launcher/backend=serial" in result.err

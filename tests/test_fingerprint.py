@@ -76,6 +76,14 @@ def test_fingerprint_program_that_sweeps_another_modules_task_does_not_count(cod
     assert code.take(main="run.py").digest == before.digest
 
 
+def test_fingerprint_program_on_the_command_line_counts_with_what_it_imports(code: Code) -> None:
+    """What a command line's program imports for its side effects counts, though the task does not know of it."""
+    code.write({"run.py": "import registered\nimport app\n", "registered.py": "x = 1\n"})
+    before = code.take(main="run.py", with_program=True)
+    code.write({"registered.py": "x = 2\n"})
+    assert code.take(main="run.py", with_program=True).digest != before.digest
+
+
 def test_fingerprint_program_without_suffix_is_followed(code: Code) -> None:
     """A program needs no suffix to be read as Python."""
     code.write({"train": "import helper\ndef main(cfg):\n    return helper.f(cfg)\n"})

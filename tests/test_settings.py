@@ -20,6 +20,9 @@ from tests.conftest import Project
         ("hydra.launcher.backend.workers=many", ["many"]),
         ("hydra.launcher.backend.workers=0", ["backend.workers is 0", "-1: all cores"]),
         ("hydra.launcher.backend.wrokers=2", ["wrokers"]),
+        ("+hydra.launcher.dry_run=true", ["hydra.launcher.dry_run", "known: backend, cache"]),
+        ("+hydra.launcher.cache.mood=use", ["hydra.launcher.cache.mood", "mode", "salt"]),
+        ("hydra.launcher.backend=null", ["hydra.launcher.backend is None"]),
         ("hydra.launcher.backend.name=slrum", ["'slrum'", "process, serial"]),
     ],
 )

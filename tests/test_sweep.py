@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from omegaconf import OmegaConf
 
+from parcache.store.entry import unpack
 from tests.conftest import Project
 
 
@@ -269,3 +270,122 @@ def test_sweep_multirun_yaml_is_where_hydra_puts_it(project: Project, launcher: 
     project.run(*launcher, "x=1,2", "hydra.sweep.dir=out").check()
     config = OmegaConf.load(project.folder / "out" / "multirun.yaml")
     assert config.hydra.launcher.cache.mode == "use"
+
+
+def test_sweep_task_that_reads_a_global_of_its_program_counts_its_value(project: Project, backend: str) -> None:
+    """A script that changes a global between two sweeps gets two results."""
+    project.write(
+        call="""
+        import sys
+        import hydra, parcache
+
+        class Model:
+            rate = 1
+
+        def scaled(x):
+            return SCALE * Model.rate * x
+
+        def task(cfg):
+            return scaled(cfg.x)
+
+        if __name__ == "__main__":
+            with hydra.initialize(config_path="conf", version_base=None):
+                for SCALE in (1, 10):
+                    print("values", parcache.sweep(task, overrides=["x=1,2"], backend=sys.argv[1]))
+                Model.rate = 5
+                print("values", parcache.sweep(task, overrides=["x=1,2"], backend=sys.argv[1]))
+        """
+    )
+    for _ in range(2):
+        out = project.run(backend, script="call.py").check().out
+        assert [line for line in out.splitlines() if line.startswith("values")] == [
+            "values [1, 2]",
+            "values [10, 20]",
+            "values [50, 100]",
+        ]
+
+
+def test_sweep_after_editing_what_only_the_entry_script_imports_runs_again(
+    project: Project, launcher: list[str]
+) -> None:
+    """A registry that the command line's program fills counts, though the task's module does not import it."""
+    project.write(
+        conf____init__="",
+        app="import plugins\nfrom core import main\nmain()\n",
+        plugins="from core import REGISTRY\nREGISTRY['times'] = lambda x: x * 1\n",
+        core="""
+        import os
+        import hydra
+
+        REGISTRY = {}
+
+        @hydra.main(config_path="conf", config_name="config", version_base=None)
+        def main(cfg):
+            with open(os.environ["RUNS"], "a") as file:
+                file.write(f"{REGISTRY['times'](cfg.x)}\\n")
+        """,
+    )
+    project.run(*launcher, "x=2").check()
+    project.write(plugins="from core import REGISTRY\nREGISTRY['times'] = lambda x: x * 100\n")
+    project.run(*launcher, "x=2").check()
+    assert project.executions() == ["2", "200"]
+
+
+def test_sweep_named_variable_that_a_job_changed_keeps_later_results_out_of_the_store(project: Project) -> None:
+    """A job that runs with another value of a named variable than it was keyed with is not stored."""
+    project.write(
+        helper="""
+        import os
+        def compute(cfg):
+            if cfg.x == 1:
+                os.environ["FLAVOUR"] = "leaked"
+            return os.environ.get("FLAVOUR")
+        """
+    )
+    launcher = ["-m", "hydra/launcher=parcache", "hydra/launcher/backend=serial", "hydra.launcher.cache.env=[FLAVOUR]"]
+    result = project.run(*launcher, "x=1,2").check()
+    assert "FLAVOUR had another value in the job" in result.out
+    assert len(project.entries()) == 1
+
+
+def test_sweep_refreshed_duplicate_of_a_failed_job_runs_itself(project: Project, launcher: list[str]) -> None:
+    """With mode=refresh no duplicate is served what the store held before."""
+    project.write(conf__config_yaml="x: 1\nn: 0\n")
+    ignored = ["x=1", "n=1,2", "hydra.launcher.cache.ignore=[n]"]
+    project.run(*launcher, *ignored).check()
+    project.write(helper="import os\ndef compute(cfg):\n    raise SystemExit(3) if 'BAD' in os.environ else 0\n")
+    project.run(*launcher, *ignored, env={"PARCACHE_MODE": "refresh"})
+    project.runs.unlink()
+    result = project.run(*launcher, *ignored, "hydra.launcher.cache.mode=refresh", env={"BAD": "1"})
+    assert "0 hits, 2 misses, 2 failed" in result.out
+    assert project.executions() == ["1", "1"]
+
+
+def test_sweep_under_optimized_python_is_another_job(project: Project) -> None:
+    """Without asserts the same code can give another result."""
+    launcher = ["-m", "hydra/launcher=parcache", "hydra/launcher/backend=serial", "x=1"]
+    project.run(*launcher).check()
+    assert "0 hits" in project.run(*launcher, env={"PYTHONOPTIMIZE": "1"}).check().summary
+
+
+def test_sweep_value_of_the_run_and_the_environment_mixed_counts_the_environment(
+    project: Project, launcher: list[str]
+) -> None:
+    """What an expression reads besides the run counts, even where the run's value stands in it by chance."""
+    project.write(
+        conf__config_yaml="x: 1\nvar: DATA0\nout: '${hydra:job.num}/${oc.env:${var},none}'\n",
+        helper="def compute(cfg):\n    return cfg.out\n",
+    )
+    for value in ("one", "two", "one"):
+        project.run(*launcher, env={"DATA0": value}).check()
+    assert len(project.executions()) == 2
+
+
+def test_sweep_stored_explanation_holds_no_value_of_the_environment(project: Project, launcher: list[str]) -> None:
+    """What came out of the environment can be a secret: entries keep its digest only."""
+    project.write(conf__config_yaml="x: 1\nkey: ${oc.env:API_KEY}\n")
+    project.run(*launcher, env={"API_KEY": "s3cret-token"}).check()
+    (path,) = project.entries()
+    entry = unpack(path.read_bytes(), str(path), path.stem).explanation()
+    assert entry["config"]["x"] == 1
+    assert "s3cret" not in str(entry)

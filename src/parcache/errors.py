@@ -227,3 +227,18 @@ class HydraNotInitializedError(ParcacheError, RuntimeError):
             f"{self.function} needs Hydra to be initialized. Call it inside one of Hydra's contexts: "
             "with hydra.initialize(config_path=..., version_base=None): ..."
         )
+
+
+class CannotTravelError(ParcacheError, TypeError):
+    """Something that every worker needs cannot be pickled."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        """Name what cannot be pickled and both ways out."""
+        return (
+            f"The workers cannot be given {self.problem}. Make it picklable (define it in a module, without locks or "
+            "open files), or run here: hydra/launcher/backend=serial."
+        )

@@ -13,9 +13,9 @@ from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
 from parcache.hydra.compose import ComposedJob, plain_config
 from parcache.hydra.plain import PlainConfig
 from parcache.hydra.runner import JobConfig
-from parcache.hydra.settings import CacheSettings, Code
+from parcache.hydra.settings import CacheSettings
 from parcache.keys import witness
-from parcache.keys.canonical import describe, is_pruned
+from parcache.keys.canonical import describe, is_pruned, prune
 from parcache.keys.fingerprint import Fingerprint, Fingerprinter
 from parcache.keys.recipe import CODE_OFF, make_key
 from parcache.model import Job, Key
@@ -28,26 +28,25 @@ _version = lru_cache(maxsize=None)(version)
 class Keyring:
     """Makes the keys of a batch.
 
-    ``store`` is None where nothing is cached; ``warn`` gets a line for each problem, and a job's number where it is
-    one job's.
+    ``store`` is None where nothing is cached, ``fingerprinter`` where the code is not to count; ``warn`` gets a line
+    for each problem, with the job's number.
     """
 
     def __init__(
         self,
         cache: CacheSettings,
         store: Store | None,
-        task_function: Any,
-        warn: Callable[[str, int | None], None],
+        fingerprinter: Fingerprinter | None,
+        warn: Callable[[str, int], None],
         *,
         writes: bool,
     ) -> None:
         self._cache = cache
         self._writes = writes
         self._store = store
-        self._task_function = task_function
+        self._fingerprinter = fingerprinter
         self._warn = warn
         self._made_of: dict[int, tuple[PlainConfig, Fingerprint | None]] = {}
-        self._fingerprinter = self._take_up() if store is not None and cache.code is Code.CLOSURE else None
 
     def job(self, composed: ComposedJob) -> Job:
         """Return the job with its key; without one where it cannot or need not be cached."""
@@ -61,6 +60,7 @@ class Keyring:
         to_confirm = tuple(item for item in plain.open if not is_pruned(item[0], self._cache.ignore))
         ticket = None
         if self._writes:
+            hidden = {place for place, _ in plain.open}
             sources = fingerprint.sources if fingerprint is not None else ()
             # What this process has imported travels by value, or runs right here.
             refusal = code_refusal(witness.of_this_process(), sources)
@@ -70,18 +70,10 @@ class Keyring:
                 sources,
                 fingerprint.distributions if fingerprint is not None else (),
                 self._record(composed, fingerprint),
-                {"overrides": list(job.overrides), "config": describe(plain.tree)},
+                {"overrides": list(job.overrides), "config": describe(prune(plain.tree, self._cache.ignore), hidden)},
                 refusal,
             )
         return Unit(job.number, JobConfig(composed.config, to_confirm), ticket)
-
-    def _take_up(self) -> Fingerprinter | None:
-        try:
-            return Fingerprinter(self._task_function)
-        except UnkeyableCodeError as error:
-            self._warn(f"{error} This sweep runs without a cache.", None)
-            self._store = None
-            return None
 
     def _key(self, composed: ComposedJob) -> Key | None:
         if self._store is None:

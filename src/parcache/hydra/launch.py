@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.errors import CompactHydraException
@@ -16,12 +17,15 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from parcache.backends import Backend, create
-from parcache.errors import NewerFormatError, ParcacheError, StoreUnavailableError
+from parcache.errors import NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
 from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.keyring import Keyring
 from parcache.hydra.runner import HydraRunner, SweepEndCallback
-from parcache.hydra.settings import read_settings
+from parcache.hydra.settings import Code, read_settings
+from parcache.keys.fingerprint import Fingerprinter
+from parcache.keys.task import TaskIdentity, identify
 from parcache.model import Entry, Job, Key, Storing, Tally
+from parcache.run import failure
 from parcache.run.batch import Crew, Ran, run_batch
 from parcache.run.plan import make_plan
 from parcache.run.summary import summary_line
@@ -30,8 +34,16 @@ from parcache.store.store import Store
 
 log = logging.getLogger("parcache")
 
-#: Where the Python API collects JobReturns, whatever the sweeper makes of them.
-COLLECTED: ContextVar[list[JobReturn] | None] = ContextVar("COLLECTED", default=None)
+
+@dataclass(slots=True)
+class Collector:
+    """What the Python API gets of its sweeps, whatever the sweeper makes of them."""
+
+    reports: list[JobReturn] = field(default_factory=list)
+    sweeps: list[Sweep] = field(default_factory=list)
+
+
+COLLECTOR: ContextVar[Collector | None] = ContextVar("COLLECTOR", default=None)
 
 
 class RefusedError(CompactHydraException):
@@ -59,6 +71,10 @@ class Sweep:
         self._context = context
         self._task_function = task_function
         self._master = master
+        self._collector = COLLECTOR.get()
+        if self._collector is not None:
+            self._collector.sweeps.append(self)
+        self._identity: TaskIdentity | None = None
         self._runner = HydraRunner(context, task_function, master)
         self._token = secrets.token_hex(8)
         self._crew: Crew | None = None
@@ -85,7 +101,8 @@ class Sweep:
             compose_job(self._context, self._master, overrides, initial_job_idx + index)
             for index, overrides in enumerate(job_overrides)
         ]
-        keyring = Keyring(self._settings.cache, store, self._task_function, self._warn_once, writes=self._writes)
+        fingerprinter, store = self._take_up(store)
+        keyring = Keyring(self._settings.cache, store, fingerprinter, self._warn_once, writes=self._writes)
         jobs = [keyring.job(job) for job in composed]
         reader = store.read if store is not None and self._settings.cache.mode.reads else _no_entry
         plan = make_plan(jobs, reader)
@@ -118,9 +135,8 @@ class Sweep:
                         returns[number] = self._runner.restore(by_number[number], event.entry)
                         tally.append(Tally(duplicates=1, saved_s=event.entry.run_time_s))
         ordered = [returns[job.number] for job in jobs]
-        collected = COLLECTED.get()
-        if collected is not None:
-            collected.extend(ordered)
+        if self._collector is not None:
+            self._collector.reports.extend(ordered)
         return ordered
 
     def close(self) -> None:
@@ -158,7 +174,7 @@ class Sweep:
         else:
             error = outcome.error
             report = self._runner.failed(job, error)
-        shown = f"{type(error).__name__}: {error}"
+        shown = f"{type(error).__name__}: {failure.text(error)}"
         log.error("#%d %s: failed: %s", job.number, " ".join(job.overrides), shown.splitlines()[0])
         return report
 
@@ -173,6 +189,18 @@ class Sweep:
             self._crew = None
             self._backend.stop(cancel=cancel)
             release(self._token)
+
+    def _take_up(self, store: Store | None) -> tuple[Fingerprinter | None, Store | None]:
+        """Return what takes a batch's fingerprints, and the store; no store where the task has no fingerprint."""
+        if store is None or self._settings.cache.code is Code.OFF:
+            return None, store
+        try:
+            if self._identity is None:  # once a sweep: what its own jobs leave in memory is not the task's
+                self._identity = identify(self._task_function)
+        except UnkeyableCodeError as error:
+            self._warn_once(f"{error} This sweep runs without a cache.")
+            return None, None
+        return Fingerprinter(self._identity, with_program=self._collector is None), store
 
     def _open_store(self) -> Store | None:
         cache = self._settings.cache

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import AnyNode, DictConfig, OmegaConf
 from omegaconf.base import Container, Node
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
@@ -93,30 +93,46 @@ class _Calls:
     """What the resolution of one interpolation called."""
 
     def __init__(self) -> None:
-        self.bound = False
         self.open = False
         self.reads: list[Any] = []
-        self._tainted: list[str] = []
+        self._bound_calls = 0
+
+    @property
+    def bound(self) -> bool:
+        """Tell whether it reached a value of the run."""
+        return self._bound_calls > 0
 
     def begin(self, name: str, args: tuple[Any, ...]) -> int:
         """Note a call before it is made: it may fail. Return a mark for ``end``."""
-        self.bound |= _is_bound(name, args)
+        mark = self._bound_calls
+        self._bound_calls += _is_bound(name, args)
         self.open |= name not in _CLOSED and name not in _BOUND_TO_RUN
-        return len(self._tainted)
+        return mark
 
-    def end(self, name: str, args: tuple[Any, ...], texts: tuple[str, ...], result: Any, mark: int) -> None:
-        """Note what a call returned; ``texts`` are its arguments as they were written."""
-        read_inside = len(self._tainted) > mark
-        interpolated = [str(arg) for arg, text in zip(args, texts, strict=False) if "${" in text]
-        if read_inside or _is_bound(name, args) or any(taint in arg for arg in interpolated for taint in self._tainted):
-            self._tainted.append(str(result))
-        else:
-            self.reads.append([name, [str(arg) for arg in args], _leaf_or_text(result)])
+    def end(self, name: str, args: tuple[Any, ...], result: Any, mark: int, *, bound_arguments: bool) -> None:
+        """Note what a call returned, unless the run has a part in it."""
+        if self._bound_calls == mark and not bound_arguments:
+            self.reads.append([name, [str(arg) for arg in args], _readable(result)])
 
 
 class _Recorder:
     def __init__(self) -> None:
         self.current: _Calls | None = None
+
+    def reaches_the_run(self, text: str, parent: Any) -> bool:
+        """Tell whether an argument, as it was written, reaches a value of the run: resolve it by itself."""
+        if "${" not in text:
+            return False
+        outer, self.current = self.current, _Calls()
+        try:
+            node = AnyNode(text)
+            node._set_parent(parent)
+            node._dereference_node()
+        except Exception:  # noqa: S110 - what it reached until it failed counts
+            pass
+        finally:
+            inner, self.current = self.current, outer
+        return inner.bound
 
 
 def _is_bound(name: str, args: tuple[Any, ...]) -> bool:
@@ -128,10 +144,14 @@ def _is_bound(name: str, args: tuple[Any, ...]) -> bool:
     return any(path == field or path.startswith(field + ".") or field.startswith(path + ".") for field in _RUN_FIELDS)
 
 
-def _leaf_or_text(value: Any) -> Any:
-    if type(value) in (type(None), bool, int, float, str, bytes):
-        return value
-    return str(value) if isinstance(value, (Container, list, dict)) else qualified_name(type(value))
+def _readable(value: Any) -> Any:
+    if isinstance(value, Container):
+        return str(value)
+    try:
+        encode(value)
+    except UnkeyableConfigError as error:
+        return Refused(error.problem)
+    return value
 
 
 @contextmanager
@@ -146,7 +166,8 @@ def _watched(recorder: _Recorder) -> Iterator[None]:
                 return resolver(config, parent, node, args, args_str)
             mark = calls.begin(name, args)
             result = resolver(config, parent, node, args, args_str)
-            calls.end(name, args, args_str, result, mark)
+            bound = calls.bound and any(recorder.reaches_the_run(text, parent) for text in args_str)
+            calls.end(name, args, result, mark, bound_arguments=bound)
             return result
 
         return watched
@@ -177,7 +198,8 @@ class _Walker:
         if node._is_none():
             return None
         if not isinstance(node, Container):
-            return self._value(node._value())
+            value = node._value()
+            return self.node(value, path, depth + 1) if isinstance(value, Node) else self._value(value)  # of a Union
         if any(node is container for container in self._above):
             return Refused("it contains itself")
         self._above.append(node)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
 
 from parcache.errors import HydraNotInitializedError
-from parcache.hydra.launch import COLLECTED, RefusedError
+from parcache.hydra.launch import COLLECTOR, Collector, RefusedError
 
 
 def multirun(task: Callable[[Any], Any], config_name: str | None, overrides: Sequence[str]) -> list[JobReturn]:
@@ -25,21 +26,25 @@ def multirun(task: Callable[[Any], Any], config_name: str | None, overrides: Seq
     instance = GlobalHydra.instance()
     if not instance.is_initialized() or instance.hydra is None:
         raise HydraNotInitializedError("parcache.sweep")
-    collected: list[JobReturn] = []
-    token = COLLECTED.set(collected)
+    collector = Collector()
+    token = COLLECTOR.set(collector)
     try:
         with _logging_restored():
-            instance.hydra.multirun(
-                config_name=config_name,
-                task_function=_undecorated(task),
-                overrides=list(overrides),
-                with_log_configuration=False,
-            )
+            try:
+                instance.hydra.multirun(
+                    config_name=config_name,
+                    task_function=_undecorated(task),
+                    overrides=list(overrides),
+                    with_log_configuration=False,
+                )
+            finally:
+                for sweep in collector.sweeps:  # Hydra 1.3 does not tell where a job has failed
+                    sweep.close()
     except RefusedError as refused:
         raise refused.error from None
     finally:
-        COLLECTED.reset(token)
-    return collected
+        COLLECTOR.reset(token)
+    return collector.reports
 
 
 def _undecorated(task: Any) -> Any:
@@ -52,16 +57,27 @@ def _undecorated(task: Any) -> Any:
 
 @contextmanager
 def _logging_restored() -> Iterator[None]:
-    """Put the root logger back: jobs and launchers set it up for themselves."""
+    """Give the sweep a logging of its own, and the caller his back: jobs and launchers set it up for themselves.
+
+    ``logging.config`` closes every handler that the module knows of, the caller's log files among them; so it is
+    shown none of them meanwhile.
+    """
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    disabled = {
-        name: item.disabled for name, item in root.manager.loggerDict.items() if isinstance(item, logging.Logger)
-    }
+    loggers = [root, *(item for item in root.manager.loggerDict.values() if isinstance(item, logging.Logger))]
+    states = [(item, list(item.handlers), item.level, item.propagate, item.disabled) for item in loggers]
+    module: Any = logging
+    known = module._handlers, module._handlerList
+    module._handlers, module._handlerList = WeakValueDictionary(), []
+    root.handlers[:] = []
     try:
         yield
     finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        for name, was in disabled.items():
-            logging.getLogger(name).disabled = was
+        for reference in list(module._handlerList):
+            handler = reference()
+            if handler is not None:
+                handler.close()
+        module._handlers, module._handlerList = known
+        for item, handlers, level, propagate, disabled in states:
+            item.handlers[:] = handlers
+            item.setLevel(level)
+            item.propagate, item.disabled = propagate, disabled

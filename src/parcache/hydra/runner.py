@@ -16,6 +16,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
 
 from parcache.errors import LostResultError
 from parcache.hydra.compose import ComposedJob, task_config
@@ -25,6 +26,8 @@ from parcache.run import failure
 from parcache.run.worker import Unit, Watch
 
 log = logging.getLogger(__name__)
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,21 @@ class HydraRunner:
         context = replace(self._context, callbacks=_users_own(self._context.callbacks))
         return {**self.__dict__, "_context": context, "_globals": Singleton.get_state()}
 
+    def cannot_travel(self) -> str | None:
+        """Return what of the runner cannot be pickled, and why; None where it all can."""
+        parts: dict[str, Any] = {"the task function": self._task_function}
+        for item in _users_own(self._context.callbacks).callbacks:
+            parts[f"the callback {type(item).__qualname__}"] = item
+        for name, resolver in BaseContainer._resolvers.items():
+            parts[f"the resolver {name!r}"] = resolver
+        parts["Hydra's state"] = self
+        for what, part in parts.items():
+            try:
+                cloudpickle.dumps(part)
+            except Exception as error:
+                return f"{what}: {type(error).__name__}: {failure.text(error)}"
+        return None
+
     def install(self) -> None:
         """Give this process the sweeping process's Hydra: resolvers, config store, job runtime, version base."""
         setup_globals()
@@ -65,6 +83,13 @@ class HydraRunner:
                 watch.refuse(
                     f"{place} had another value in the job than when it was keyed: its resolver or environment differs "
                     f"from call to call. Make it constant, or ignore it: hydra.launcher.cache.ignore=[{place[2:]}]"
+                )
+            named = unit.ticket.key.env if unit.ticket is not None else ()
+            changed = [name for name, value in named if os.environ.get(name) != value]
+            if changed:
+                watch.refuse(
+                    f"{', '.join(changed)} had another value in the job than when it was keyed: "
+                    "an earlier job or a worker's start has changed the environment"
                 )
             return watch.call(self._task_function, config)
 
@@ -128,13 +153,17 @@ class HydraRunner:
         # Callbacks are told the task function: what they are given looks like it.
         functools.update_wrapper(task, self._task_function, updated=())
         try:
-            return run_job(
+            report = run_job(
                 hydra_context=self._context,
                 task_function=task,
                 config=config,
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
+            error = report._return_value
+            if report.status is JobStatus.FAILED and isinstance(error, BaseException):
+                error.__traceback__ = failure.without_frames_of(_PACKAGE, error.__traceback__)
+            return report
         finally:
             if os.getpid() == self._home:
                 self._logging.configure()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from parcache.errors import SettingError
 
@@ -69,9 +70,18 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingError: A value is not one of the known ones.
     """
-    raw = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    try:
+        raw = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    except OmegaConfBaseException as error:
+        raise SettingError(_PREFIX, str(error).splitlines()[0], "values that can be resolved") from None
     if not isinstance(raw, dict):
         raise SettingError(_PREFIX, raw, "a mapping")
+    _refuse_unknown(_PREFIX, raw, ("_target_", "backend", "cache"))
+    _refuse_unknown(f"{_PREFIX}.cache", raw["cache"], tuple(item.name for item in fields(CacheSettings)))
+    if not isinstance(raw["backend"], dict):
+        raise SettingError(
+            f"{_PREFIX}.backend", raw["backend"], "a backend; choose one with hydra/launcher/backend=NAME"
+        )
     cache, backend = raw["cache"], dict(raw["backend"])
     backend.pop("_target_", None)
     name = backend.pop("name", None)
@@ -93,6 +103,16 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         code=_choice(Code, f"{_PREFIX}.cache.code", cache["code"]),
     )
     return Settings(name, backend, settings)
+
+
+def _refuse_unknown(key: str, found: Any, known: tuple[str, ...]) -> None:
+    """Refuse what was added to the schema with ``+`` or ``++``."""
+    if not isinstance(found, dict):
+        raise SettingError(key, found, "a mapping")
+    for name in found:
+        if name not in known:
+            shown = ", ".join(item for item in known if not item.startswith("_"))
+            raise SettingError(f"{key}.{name}", found[name], f"no such setting; known: {shown}")
 
 
 def _choice(kind: type[E], key: str, found: object) -> E:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -115,14 +115,20 @@ def is_pruned(place: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def describe(tree: Any) -> Any:
-    """Return a tree as JSON data for people to read and compare; not a canonical form."""
+def describe(tree: Any, hidden: Collection[str] = (), path: str = "$") -> Any:
+    """Return a tree as JSON data for people to read and compare; not a canonical form.
+
+    What stands at a hidden place shows only its digest: values out of the environment can be secrets.
+    """
+    if path in hidden:
+        return {"<digest>": digest(encode(tree, path))}
     if isinstance(tree, Record):
-        return {"<class>": tree.type_name, **describe(tree.fields)}
+        return {"<class>": tree.type_name, **describe(tree.fields, hidden, path)}
     if isinstance(tree, Mapping):
-        return {key.name if isinstance(key, Enum) else str(key): describe(item) for key, item in tree.items()}
+        named = ((key.name if isinstance(key, Enum) else str(key), key, item) for key, item in tree.items())
+        return {str(name): describe(item, hidden, f"{path}.{key!s}") for name, key, item in named}
     if isinstance(tree, (list, tuple)):
-        return [describe(item) for item in tree]
+        return [describe(item, hidden, f"{path}.{index}") for index, item in enumerate(tree)]
     if isinstance(tree, (Expression, Unresolvable)):
         return {"<expression>": tree.text}
     if isinstance(tree, Refused):

@@ -3,8 +3,9 @@
 Coarse and sound: a change anywhere in a reached module is a miss. A module is reached when
 
 1. the task function (or what it carries) lies in it, or the config names it (``_target_`` and any other string or
-   class that leads to it). The program that runs counts only so, too: a script or notebook that sweeps another
-   module's task function shares the command line's results;
+   class that leads to it), or it is the program on the command line: what that imports, registers and patches is in
+   force while the task runs. A script or notebook that sweeps another module's task function does not count: it
+   shares that module's results;
 2. a reached module imports it, anywhere in its source, or names it in a string;
 3. it is a parent package of a reached module;
 4. a reached module imports dynamically: then every module of the named package counts, and where not even the
@@ -35,7 +36,7 @@ from parcache.keys.distributions import providers, versions
 from parcache.keys.imports import Scan, scan
 from parcache.keys.modules import Finder, Module, Party, is_own, logical_name, party_of
 from parcache.keys.normal_form import normal_form
-from parcache.keys.task import TaskIdentity, identify
+from parcache.keys.task import TaskIdentity
 
 log = logging.getLogger(__name__)
 
@@ -120,14 +121,11 @@ class Fingerprinter:
     Use a new one for each batch: it remembers what it read. Not thread-safe.
     """
 
-    def __init__(self, task: Any) -> None:
-        """Look at the task function.
-
-        Raises:
-            UnkeyableCodeError: It has no source, or carries state that has no stable form.
-        """
+    def __init__(self, identity: TaskIdentity, *, with_program: bool = False) -> None:
+        """Take up a task. ``with_program``: the running program's main module counts, whatever the task reaches."""
         self._finder = Finder()
-        self._identity = identify(task)
+        self._identity = identity
+        self._with_program = with_program
         self._parsed: dict[Module, _Parsed] = {}
         self._fingerprints: dict[frozenset[str], Fingerprint] = {}
 
@@ -146,7 +144,11 @@ class Fingerprinter:
         wanted = frozenset(names)
         if wanted not in self._fingerprints:
             closure = _Closure(self._finder, self._read, self._identity.name)
-            self._fingerprints[wanted] = self._assemble(closure.reach(self._identity.modules, wanted))
+            modules = self._identity.modules
+            program = self._finder.main() if self._with_program else None
+            if program is not None and program.party is Party.FIRST:
+                modules |= {"__main__"}
+            self._fingerprints[wanted] = self._assemble(closure.reach(modules, wanted))
         return self._fingerprints[wanted]
 
     def _assemble(self, closure: _Closure) -> Fingerprint:
@@ -259,7 +261,14 @@ class _Closure:
 
     def _mention(self, name: str) -> None:
         """Count what a dotted string leads to, as far as it leads anywhere."""
-        self._add(self._finder.main() if name.startswith("__main__.") else self._finder.find_prefix(name))
+        if not name.startswith("__main__."):
+            self._add(self._finder.find_prefix(name))
+            return
+        program = self._finder.main()
+        if program is None:
+            problem = f"the config names {name}, whose program has no file (a prompt, a notebook, standard input)"
+            raise UnkeyableCodeError(self._task, problem)
+        self._add(program)
 
     def _whole(self, name: str) -> None:
         package = self._finder.find(name)

@@ -4,7 +4,7 @@
 
 - ``config`` is the digest of the task config's canonical form (``parcache.keys.canonical``), ignored keys removed;
 - ``code`` is the digest of the fingerprint (``parcache.keys.fingerprint``), or ``"off"``;
-- ``python`` is the running ``major.minor``;
+- ``python`` is the running ``major.minor``, with ``-O`` or ``-OO`` where asserts, or docstrings too, are left out;
 - ``salt`` is the user's own; ``env`` are the named environment variables, sorted, with null for an unset one.
 
 ``RECIPE`` goes up with any change to this or to the forms it is built on: a key never means two things.
@@ -30,13 +30,16 @@ def make_key(
     salt: str = "",
     ignore: Sequence[str] = (),
     env: Mapping[str, str | None] | None = None,
-    python: str = f"{sys.version_info[0]}.{sys.version_info[1]}",
+    python: str | None = None,
 ) -> Key:
     """Return the key of a plain config tree run by code with this fingerprint.
 
     Raises:
         UnkeyableConfigError: A value that is not ignored has no stable form.
     """
+    if python is None:
+        optimized = f" -{'O' * sys.flags.optimize}" if sys.flags.optimize else ""
+        python = f"{sys.version_info[0]}.{sys.version_info[1]}{optimized}"
     config_digest = digest(encode(prune(config, ignore)))
     variables = tuple(sorted((env or {}).items()))
     whole = digest(encode([RECIPE, config_digest, code, python, salt, variables]))

@@ -32,6 +32,7 @@ from typing import Any, Final
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
 from parcache.keys.canonical import encode
+from parcache.keys.globals import global_values
 from parcache.keys.modules import Party, logical_name, party_of, qualified_name
 from parcache.keys.normal_form import normal_form
 
@@ -82,7 +83,7 @@ def identify(task: Any) -> TaskIdentity:
     """
     inspector = _Inspector(_display_name(task))
     try:
-        form = encode(inspector.visit(task, "task", 0))
+        form = encode([inspector.visit(task, "task", 0), global_values(task)])
     except UnkeyableConfigError as error:
         raise UnkeyableCodeError(inspector.name, f"{error.path}: {error.problem}") from None
     return TaskIdentity(inspector.name, form, frozenset(inspector.modules))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from parcache.backends.protocol import Backend
-from parcache.model import Entry, Job, Key, Outcome, Plan
+from parcache.model import Entry, Job, Key, Outcome, Plan, Storing
 from parcache.run.schedule import run_units
 from parcache.run.worker import Runner, Unit, execute, unseal
 
@@ -48,11 +49,17 @@ def run_batch(
 
     A duplicate whose twin failed, or left no entry, runs itself.
     """
-    yield from _run(plan.misses, unit_of, crew)
+    published = set()
+    for event in _run(plan.misses, unit_of, crew):
+        if event.outcome.stored.how is Storing.PUBLISHED:
+            published.add(event.job.number)
+        yield event
     again: list[Job] = []
     for number in sorted(plan.duplicates):
         job = jobs[number]
-        entry = read(job.key) if job.key is not None else None
+        # What the store held before is not asked: with cache.mode=refresh it is not wanted.
+        wanted = job.key is not None and plan.duplicates[number] in published
+        entry = read(job.key) if job.key is not None and wanted else None
         if entry is None:
             again.append(job)
         else:
@@ -62,6 +69,14 @@ def run_batch(
 
 def _run(jobs: tuple[Job, ...], unit_of: Callable[[Job], Unit], crew: Crew) -> Iterator[Ran]:
     by_number = {job.number: job for job in jobs}
-    units = (unit_of(job) for job in jobs)
-    for outcome in run_units(crew.backend, partial(execute, crew.token), units):
-        yield Ran(by_number[outcome.number], unseal(outcome, crew.runner))
+    execute_here = partial(execute, crew.token)
+    suspects: list[Job] = []
+    for outcome in run_units(crew.backend, execute_here, (unit_of(job) for job in jobs)):
+        if isinstance(outcome.error, BrokenExecutor):
+            suspects.append(by_number[outcome.number])
+        else:
+            yield Ran(by_number[outcome.number], unseal(outcome, crew.runner))
+    # A worker died and took along what was in flight. Each of those runs once more, alone: only the one to blame fails.
+    for job in suspects:
+        for outcome in run_units(crew.backend, execute_here, [unit_of(job)]):
+            yield Ran(job, unseal(outcome, crew.runner))

@@ -7,6 +7,7 @@ frames are rebuilt by tblib.
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from collections.abc import Callable
@@ -101,9 +102,9 @@ def _freeze(error: BaseException, place: Callable[[BaseException | None], int | 
     return Link(
         _pickled(error),
         f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        _text(error),
+        text(error),
         _frames(error.__traceback__),
-        tuple(_text(note) for note in notes) if isinstance(notes, (list, tuple)) else (),
+        tuple(text(note) for note in notes) if isinstance(notes, (list, tuple)) else (),
         place(error.__cause__),
         place(error.__context__),
         error.__suppress_context__,
@@ -119,7 +120,8 @@ def _members(error: BaseException) -> tuple[BaseException, ...]:
     return members
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """Return ``str(value)``, or what stands for it where that raises."""
     try:
         return str(value)
     except Exception as raised:
@@ -161,7 +163,7 @@ def _pickled(error: BaseException) -> bytes | None:
     kind = type(error)
     attempts: tuple[object, ...] = (error, _Bare(error))
     if _members(error):
-        message = _text(getattr(error, "message", error))
+        message = text(getattr(error, "message", error))
         attempts = (_Group(kind, message, dict(error.__dict__)), _Group(kind, message, {}))
     for attempt in attempts:
         try:
@@ -176,7 +178,7 @@ def _pickled(error: BaseException) -> bytes | None:
 
 def _is_like(again: object, error: BaseException) -> bool:
     # Addresses in a message (the repr of an argument) differ between any two objects.
-    texts = {_ADDRESS.sub("0x", _text(each)) for each in (again, error)}
+    texts = {_ADDRESS.sub("0x", text(each)) for each in (again, error)}
     return type(again).__qualname__ == type(error).__qualname__ and len(texts) == 1
 
 
@@ -195,6 +197,19 @@ def _rebuild(link: Link, members: list[BaseException]) -> BaseException:
         if hasattr(error, "add_note"):
             error.add_note(note)
     return error
+
+
+def without_frames_of(folder: str, traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of files below a folder."""
+    kept = []
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith(folder + os.sep):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    following = None
+    for item in reversed(kept):
+        following = TracebackType(following, item.tb_frame, item.tb_lasti, item.tb_lineno)
+    return following
 
 
 def _frames(traceback: TracebackType | None) -> tuple[Frame, ...]:

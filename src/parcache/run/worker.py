@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import cloudpickle
 
-from parcache.errors import LostResultError
+from parcache.errors import CannotTravelError, LostResultError
 from parcache.keys import witness
 from parcache.keys.distributions import versions
 from parcache.keys.fingerprint import Source
@@ -53,6 +53,9 @@ class Runner(Protocol):
 
     def install(self) -> None:
         """Make this process fit to run the sweep's jobs. Called once in each process that is not the sweeping one."""
+
+    def cannot_travel(self) -> str | None:
+        """Return what of the runner cannot be pickled, and why; None where it all can."""
 
     def run(self, unit: Unit, watch: Watch) -> Any:
         """Run one job and return its report; the task function is to be called through ``watch.call``."""
@@ -192,7 +195,11 @@ class _Travelling:
         self._runner = runner
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Arrived, (cloudpickle.dumps(self._runner), list(sys.path), os.getcwd())
+        try:
+            pickled = cloudpickle.dumps(self._runner)
+        except Exception as error:
+            raise CannotTravelError(self._runner.cannot_travel() or failure.text(error)) from None
+        return _Arrived, (pickled, list(sys.path), os.getcwd())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,162 @@
+"""What the task's code reads from the globals of its modules, by value.
+
+The source says what a module binds; a script's loop, an argument parser or an assignment from outside
+(``train.LR = 3``) says something else. So plain data that the task function, and what it calls by name, finds in
+globals and class attributes counts as it is when the sweep starts.
+
+Left out: what is no plain data (its code counts), dunder names and absolute paths (``ROOT = Path(__file__).parent``
+must not bind results to a folder).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from parcache.errors import UnkeyableConfigError
+from parcache.keys.canonical import encode
+from parcache.keys.modules import Party, is_own, logical_name, party_of
+
+_LEAVES: Final = (type(None), bool, int, float, str, bytes, complex)
+_CONTAINERS: Final = (list, tuple, set, frozenset)
+_MAX_DEPTH: Final = 20
+
+
+def global_values(task: Any) -> list[tuple[str, bytes]]:
+    """Return (qualified name, form) of the plain data that the task's code reads from globals and class attributes."""
+    walk = _Walk()
+    walk.callable(task)
+    return sorted(walk.values.items())
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self._seen: set[int] = set()
+        self._kept: list[Any] = []  # so that no id is used again
+
+    def callable(self, value: Any) -> None:
+        """Walk whatever can be called: its code, and all that it wraps."""
+        if id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        self._kept.append(value)
+        if isinstance(value, functools.partial):
+            for part in (value.func, *value.args, *value.keywords.values()):
+                self.found(None, part)
+        elif isinstance(value, MethodType):
+            self.callable(value.__func__)
+            self.found(None, value.__self__)
+        elif isinstance(value, FunctionType):
+            self._function(value)
+        elif isinstance(value, type):
+            self._class(value)
+        else:
+            wrapped = getattr(value, "__wrapped__", None)
+            if callable(wrapped):
+                self.callable(wrapped)
+
+    def found(self, name: str | None, value: Any) -> None:
+        """Take what a name stands for: note plain data, walk code."""
+        if isinstance(value, (FunctionType, MethodType, type, functools.partial)) or hasattr(value, "__wrapped__"):
+            self.callable(value)
+        elif not isinstance(value, ModuleType):
+            form = _form(value)
+            if form is not None:
+                if name is not None:
+                    self.values[name] = form
+            elif _is_first_party(type(value).__module__):
+                self.callable(type(value))
+                for attribute, item in getattr(value, "__dict__", {}).items():
+                    if name is not None and _form(item) is not None:
+                        self.found(f"{name}.{attribute}", item)
+
+    def _function(self, function: FunctionType) -> None:
+        module = function.__globals__.get("__name__") or ""
+        if not _is_first_party(module, function.__globals__.get("__file__")):
+            return
+        names = set(_names(function.__code__))
+        for name in names:
+            if name.startswith("__") or name not in function.__globals__:
+                continue
+            value = function.__globals__[name]
+            self.found(f"{logical_name(module)}.{name}", value)
+            if isinstance(value, ModuleType) and _is_first_party(value.__name__, getattr(value, "__file__", None)):
+                for attribute in names & vars(value).keys():
+                    if not attribute.startswith("__"):
+                        self.found(f"{logical_name(value.__name__)}.{attribute}", vars(value)[attribute])
+        for cell in function.__closure__ or ():
+            try:
+                self.found(None, cell.cell_contents)
+            except ValueError:
+                continue
+        wrapped = getattr(function, "__wrapped__", None)
+        if callable(wrapped):
+            self.callable(wrapped)
+
+    def _class(self, cls: type) -> None:
+        for base in cls.__mro__:
+            if not _is_first_party(base.__module__):
+                continue
+            for name, member in vars(base).items():
+                inner = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
+                if isinstance(inner, FunctionType):
+                    self.callable(inner)
+                elif not name.startswith("__"):
+                    self.found(f"{logical_name(base.__module__)}.{base.__qualname__}.{name}", member)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from _names(const)
+
+
+def _is_first_party(module_name: str, path: Any = None) -> bool:
+    if is_own(module_name):
+        return False
+    if path is None:
+        path = getattr(sys.modules.get(module_name), "__file__", None)
+    return isinstance(path, str) and party_of(path) is Party.FIRST
+
+
+def _form(value: Any) -> bytes | None:
+    """Return the form of plain data, or None."""
+    try:
+        tree = _plain(value, 0)
+        return None if tree is _NOT_PLAIN else encode(tree)
+    except (UnkeyableConfigError, RecursionError, RuntimeError):  # also: changed by a thread meanwhile
+        return None
+
+
+_NOT_PLAIN: Final = object()
+
+
+def _plain(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is str and os.path.isabs(value):
+        return "<path>"
+    if kind is complex:
+        return ["complex", value.real, value.imag]
+    if kind in _LEAVES:
+        return value
+    if depth > _MAX_DEPTH:
+        return _NOT_PLAIN
+    if kind is dict:
+        pairs = [[_plain(key, depth + 1), _plain(item, depth + 1)] for key, item in value.items()]
+        return _NOT_PLAIN if _has_foreign(pairs) else ["dict", pairs]
+    if kind in _CONTAINERS:
+        items = [_plain(item, depth + 1) for item in value]
+        if any(item is _NOT_PLAIN for item in items):
+            return _NOT_PLAIN
+        return [kind.__name__, sorted(map(encode, items)) if kind in (set, frozenset) else items]
+    return _NOT_PLAIN
+
+
+def _has_foreign(pairs: list[list[Any]]) -> bool:
+    return any(part is _NOT_PLAIN for pair in pairs for part in pair)
