@@ -164,6 +164,10 @@ class HydraRunner:
             if report.status is JobStatus.FAILED and isinstance(error, BaseException):
                 error.__traceback__ = failure.without_frames_of(_PACKAGE, error.__traceback__)
             return report
+        except BaseException as error:
+            # Hydra 1.4 hangs the whole JobReturn onto an exit on its way out; it is not to travel with the exception.
+            getattr(error, "__dict__", {}).pop("_hydra_job_return_handoff", None)
+            raise
         finally:
             if os.getpid() == self._home:
                 self._logging.configure()
