@@ -11,22 +11,6 @@ import pytest
 from tests.conftest import Project
 
 # Callbacks write down what they see, and the sweep's JobReturns are dumped as they reach the sweeper.
-APP = """
-    import json, os
-    import hydra
-    from hydra.core.utils import JobReturn
-    from omegaconf import OmegaConf
-    import helper
-
-    @hydra.main(config_path="conf", config_name="config", version_base=None)
-    def main(cfg):
-        with open(os.environ["RUNS"], "a") as file:
-            file.write(f"{cfg.x}\\n")
-        return helper.compute(cfg)
-
-    if __name__ == "__main__":
-        main()
-"""
 SPY = """
     import json, os
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -74,7 +58,7 @@ CONFIG = "x: 1\nd: {e: [1, 2]}\nhydra: {callbacks: {spy: {_target_: spy.Spy}}, s
 @pytest.fixture
 def spied(project: Project) -> Project:
     """An app whose callbacks write down what they see."""
-    project.write(app=APP, spy=SPY, conf__config_yaml=CONFIG)
+    project.write(spy=SPY, conf__config_yaml=CONFIG)
     project.env["SEEN"] = str(project.folder / "seen.jsonl")
     return project
 

@@ -58,8 +58,7 @@ def run_batch(
     for number in sorted(plan.duplicates):
         job = jobs[number]
         # What the store held before is not asked: with cache.mode=refresh it is not wanted.
-        wanted = job.key is not None and plan.duplicates[number] in published
-        entry = read(job.key) if job.key is not None and wanted else None
+        entry = read(job.key) if job.key is not None and plan.duplicates[number] in published else None
         if entry is None:
             again.append(job)
         else:
