@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from hydra.core.plugins import Plugins
 
+# The property under which a test records how much it has done.
+COMPARED = "compositions compared with Hydra's"
+
 # Hydra 1.4 fills its config store with plugins only when somebody asks for them.
 Plugins.instance()
 
@@ -25,6 +28,14 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     folder = Path.cwd()
     yield
     os.chdir(folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much the property tests of composing have compared."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    counts = [number for report in reports for name, number in report.user_properties if name == COMPARED]
+    if counts:
+        terminalreporter.write_line(f"{sum(counts)} {COMPARED}")
 
 
 @dataclass

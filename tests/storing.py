@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from parcache.model import Key, Stored, Storing
+from parcache.store.entry import pack_explanation
 from parcache.store.store import Store
 
 KEY = Key("ab" * 32, 1, "config", "code", "3.11", "")
 OTHER = Key("cd" * 32, 1, "other", "code", "3.11", "")
 VALUE = {"accuracy": 0.97, "curve": [1, 2.5, None], "blob": b"\x00\xff"}
+SHARED = pack_explanation({"config": {"x": 0}, "overrides": []})
 
 
 class Opaque:
@@ -27,7 +29,9 @@ class Opaque:
 
 
 def publish(store: Store, value: Any = VALUE, key: Key = KEY) -> Stored:
-    return store.publish(key, value, run_time_s=1.5, record={"host": "here"}, explanation={"overrides": ["x=1"]})
+    return store.publish(
+        key, value, run_time_s=1.5, record={"host": "here"}, explanation={"overrides": ["x=1"]}, shared=SHARED
+    )
 
 
 def published(store: Store, value: Any = VALUE, key: Key = KEY) -> Path:

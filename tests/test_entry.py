@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from parcache.store import codec
 from parcache.store.entry import MAGIC, MAJOR, MINOR, RawEntry, pack, pack_explanation, unpack
 
 GOLDEN = Path(__file__).parent / "golden" / "entry.bin"
+EARLIER = Path(__file__).parent / "golden" / "entry-1.0.bin"
 KEY = Key("ab" * 32, 1, "c0" * 32, "de" * 32, "3.11", "pepper", (("SEED", "7"), ("UNSET", None)))
 FIXED = "<8sHHIQQ"
 
@@ -49,9 +51,10 @@ def test_pack_fixed_entry_gives_the_golden_bytes() -> None:
     assert pack(fixed_entry()) == GOLDEN.read_bytes()
 
 
-def test_unpack_golden_bytes_gives_the_fixed_entry() -> None:
+@pytest.mark.parametrize("golden", [GOLDEN, EARLIER], ids=["this minor", "minor 0"])
+def test_unpack_golden_bytes_gives_the_fixed_entry(golden: Path) -> None:
     """What an earlier version of this format wrote is read today."""
-    entry = unpack(GOLDEN.read_bytes(), "golden", KEY.digest)
+    entry = unpack(golden.read_bytes(), "golden", KEY.digest)
     assert entry == fixed_entry()
     assert codec.decode(entry.codec, entry.payload)["text"] == "\ud83d\ude00"
 
@@ -73,6 +76,18 @@ def test_explanation_packed_comes_back() -> None:
     """What explains a key is kept with the entry."""
     explanation = {"overrides": ["lr=0.1", "é\ud800"], "config": {"a": [1, None]}}
     assert fixed_entry(pack_explanation(explanation)).explanation() == explanation
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers() | st.text(max_size=300)), max_size=4))
+def test_explanation_of_several_streams_is_merged_in_their_order(streams: list[dict[str, Any]]) -> None:
+    """What several entries share stands in a stream of its own; a later stream's member stands in an earlier one's."""
+    merged = {name: value for stream in streams for name, value in stream.items()}
+    assert fixed_entry(b"".join(map(pack_explanation, streams))).explanation() == merged
+
+
+def test_explanation_of_minor_0_is_read() -> None:
+    """The single stream of the earlier minor format is read as before."""
+    assert fixed_entry(zlib.compress(b'{"overrides":["x=1"]}', 1)).explanation() == {"overrides": ["x=1"]}
 
 
 def test_explanation_absent_is_empty() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from parcache.errors import UnkeyableConfigError
-from parcache.keys.canonical import MISSING, Expression, Record, Unresolvable
+from parcache.keys.canonical import MISSING, Expression, Record, Unresolvable, digest, encode
 from parcache.keys.recipe import RECIPE, make_key
 
 GOLDEN = Path(__file__).parent / "golden" / "keys.json"
@@ -97,3 +97,10 @@ def test_make_key_object_in_config_refused() -> None:
     """A config with an object in it has no key."""
     with pytest.raises(UnkeyableConfigError, match=r"at \$\.model\.init"):
         make_key({"model": {"init": object()}}, "c")
+
+
+def test_key_digest_is_over_the_list_of_its_parts() -> None:
+    """The digest is that of the canonical form of the parts as one list, as the recipe specifies."""
+    key = make_key({"a": 1}, "code", salt="s", env={"B": None, "A": "1"}, python="3.11")
+    parts = [key.recipe, key.config, key.code, key.python, key.salt, key.env]
+    assert key.digest == digest(encode(parts))

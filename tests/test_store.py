@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from parcache.errors import StoreUnavailableError
 from parcache.model import Storing
+from parcache.store.entry import unpack
 from parcache.store.store import Store
 from tests.storing import KEY, VALUE, Opaque, publish, published, scratch_files
 
@@ -70,7 +72,7 @@ def test_open_makes_a_store_that_keeps_out_of_git_and_backups(store: Store) -> N
     """A store ignores itself in git and carries the tag that backup tools look for."""
     assert Path(store.paths.gitignore).read_text() == "*\n"
     assert Path(store.paths.cachedir_tag).read_bytes().startswith(b"Signature: 8a477f597d28d172789f06886806bc55")
-    assert json.loads(Path(store.paths.format).read_text()) == {"major": 1, "minor": 0}
+    assert json.loads(Path(store.paths.format).read_text()) == {"major": 1, "minor": 1}
 
 
 def test_open_readonly_makes_nothing(tmp_path: Path) -> None:
@@ -188,3 +190,19 @@ def test_describe_code_is_kept_once(store: Store) -> None:
     store.describe_code("c0" * 32, {"app.py": "2"})
     assert json.loads(Path(store.paths.code("c0" * 32)).read_text()) == {"app.py": "1"}
     assert scratch_files(store) == []
+
+
+def test_publish_explanation_is_kept_after_what_is_shared(store: Store) -> None:
+    """An entry explains itself by what it shares with others and by its own, which comes first where both speak."""
+    path = published(store)
+    explanation = unpack(path.read_bytes(), str(path), KEY.digest).explanation()
+    assert explanation == {"config": {"x": 0}, "overrides": ["x=1"]}
+
+
+def test_read_entry_tells_when_it_was_published(store: Store) -> None:
+    """An entry says when it was published, so that one of this batch can be told from an earlier one."""
+    before = time.time_ns()
+    published(store)
+    entry = store.read(KEY)
+    assert entry is not None
+    assert before <= entry.created_ns <= time.time_ns()

@@ -389,3 +389,14 @@ def test_sweep_stored_explanation_holds_no_value_of_the_environment(project: Pro
     entry = unpack(path.read_bytes(), str(path), path.stem).explanation()
     assert entry["config"]["x"] == 1
     assert "s3cret" not in str(entry)
+
+
+def test_sweep_whose_code_does_not_count_stores_what_jobs_import_late(project: Project, launcher: list[str]) -> None:
+    """With `cache.code=off` nothing is asked of the code that ran: imports by made-up names are no obstacle."""
+    project.write(
+        late="def value():\n    return 7\n",
+        helper="import importlib\ndef compute(cfg):\n    return importlib.import_module('la' + 'te').value() + cfg.x\n",
+    )
+    overrides = ["-m", *launcher, "hydra.launcher.cache.code=off", "x=1,2"]
+    project.run(*overrides).check()
+    assert "2 hits" in project.run(*overrides).check().summary

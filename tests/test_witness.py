@@ -33,6 +33,17 @@ def source(name="hit", path="hit.py"):
 def unproven(*sources):
     return [os.path.basename(path) for path in w.unproven(sources)]
 
+def strangers(job, *sources):
+    before = w.begin(sources)
+    exec(job)
+    return list(w.end(before, sources).strangers)
+
+def settle(sources):
+    assert not unproven(*sources) and not w.end(w.begin(sources), sources).unproven
+
+def told(sources):
+    return [os.path.basename(path) for path in w.end(w.begin(sources), sources).unproven]
+
 w = witness.Witness(start)
 """
 
@@ -105,6 +116,57 @@ SCENES = {
         "write(LONG); print(unproven(source()))",
         "['hit.py']",
     ),
+    "settled, then replaced under its name": (
+        "import hit, types; s = (source(),); settle(s); write(LONG); m = types.ModuleType('hit');"
+        "m.__file__ = hit.__file__; sys.modules['hit'] = m; print(told(s))",
+        "['hit.py']",
+    ),
+    "settled, then edited and reloaded": (
+        "import hit; s = (source(),); settle(s); write(LONG); importlib.reload(hit); print(told(s))",
+        "['hit.py']",
+    ),
+    "settled, then edited": ("import hit; s = (source(),); settle(s); write(LONG); print(told(s))", "[]"),
+    "settled, then edited and taken up anew": (
+        "import hit; s = (source(),); settle(s); write(LONG); print(told((source(),)))",
+        "['hit.py']",
+    ),
+    "settled unloaded, then edited and loaded": (
+        "s = (source(),); settle(s); write(LONG); import hit; print(told(s))",
+        "['hit.py']",
+    ),
+    "settled unloaded, then loaded": ("s = (source(),); settle(s); import hit; print(told(s))", "[]"),
+    "settled unloaded, then edited, loaded and edited back": (
+        "s = (source(),); settle(s); write(NEW); import hit; write(OLD); print(told(s))",
+        "['hit.py']",
+    ),
+    "settled, then loaded a second time under another name": (
+        "import hit; s = (source(),); settle(s); write(LONG);"
+        "spec = importlib.util.spec_from_file_location('other', os.path.abspath('hit.py'));"
+        "m = sys.modules['other'] = importlib.util.module_from_spec(spec); spec.loader.exec_module(m); print(told(s))",
+        "['hit.py']",
+    ),
+    "settled, then another file's module put under its name": (
+        "import hit; s = (source(),); settle(s); write(LONG, 'else_.py'); import else_;"
+        "sys.modules['hit'] = else_; print(told(s))",
+        "['hit.py']",
+    ),
+    "settled, then a loaded module moved to its name": (
+        "write(LONG, 'else_.py'); import else_; s = (source(),); settle(s);"
+        "sys.modules['hit'] = sys.modules.pop('else_'); print(told(s))",
+        "['hit.py']",
+    ),
+    "settled, then imported by another thread during a job": (
+        "import threading; s = (source(),); settle(s); before = w.begin(s); write(LONG);"
+        "t = threading.Thread(target=importlib.import_module, args=('hit',)); t.start(); t.join();"
+        "print([os.path.basename(each) for each in w.end(before, s).unproven])",
+        "['hit.py']",
+    ),
+    "settled twice, one of them edited": (
+        "write(OLD, 'two.py'); a, b = (source(),), (source('two', 'two.py'),); settle(b); import hit, two;"
+        "settle(a); settle(b);"
+        "write(LONG, 'two.py'); importlib.reload(two); print(told(a), told(b))",
+        "[] ['two.py']",
+    ),
     "start unknown": ("import hit; w = witness.Witness(None); print(unproven(source()))", "['hit.py']"),
 }
 
@@ -174,19 +236,37 @@ def test_witness_forked_child_inherited_module_edited_unproven(folder: Path) -> 
 def test_witness_stranger_stays_one_for_later_jobs(folder: Path) -> None:
     """A module that no fingerprint covers is told again to later jobs, which find it imported already."""
     scene = """
-        before = set(sys.modules); import hit
-        first = witness.uncovered(set(sys.modules) - before, [])
-        later = witness.uncovered((), [])
-        print(len(first), len(later), witness.uncovered((), [source()]))
+        first = strangers("import hit")
+        print(len(first), len(strangers("pass")), strangers("pass", source()))
     """
     assert play(folder, scene) == "1 1 []"
+
+
+def test_witness_stranger_in_a_settled_process_told(folder: Path) -> None:
+    """A module that comes during a job is told, however many jobs before it changed nothing."""
+    scene = """
+        import json
+        s = (source("json", json.__file__),)
+        quiet = [strangers("pass", *s) for _ in range(3)]
+        before = w.begin(s); w.begin(s); import hit
+        print(quiet, len(w.end(before, s).strangers), len(strangers("pass", *s)))
+    """
+    assert play(folder, scene) == "[[], [], []] 1 1"
+
+
+def test_witness_stranger_that_came_before_a_look_within_the_job_told(folder: Path) -> None:
+    """A look in the middle of a job, by a sweep that the job starts, hides nothing that came before it."""
+    scene = """
+        before = w.begin(()); import hit; w.observe(())
+        print(len(w.end(before, ()).strangers))
+    """
+    assert play(folder, scene) == "1"
 
 
 def test_witness_stranger_that_another_job_covers_forgotten(folder: Path) -> None:
     """A module that another job's fingerprint covers is a stranger only to the job during which it came."""
     scene = """
-        import hit
-        print(len(witness.uncovered(["hit"], [])), witness.uncovered((), [source()]), witness.uncovered((), []))
+        print(len(strangers("import hit")), strangers("pass", source()), strangers("pass"))
     """
     assert play(folder, scene) == "1 [] []"
 

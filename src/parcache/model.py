@@ -40,12 +40,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored result: the value and what was recorded with it. ``run_time_s`` is the task function's own time."""
+    """A stored result: the value and what was recorded with it. ``run_time_s`` is the task function's own time.
+
+    ``created_ns`` is when it was published, in ns since the epoch by the clock of the machine that ran the job.
+    """
 
     key: Key
     value: Any
     run_time_s: float
     record: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    created_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final, TypeVar
 
 from parcache.errors import SettingError
@@ -25,9 +25,25 @@ class ProcessBackend:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        self._workers = _resolve(workers)
+        # A profile that does not build on `process` is not checked by its schema.
+        if workers == 0 or (workers is not None and type(workers) is not int):
+            key = "hydra.launcher.backend.workers"
+            raise SettingError(
+                key, workers, "a whole number from 1, or a negative one (-1: all cores, -2: all but one)"
+            )
+        self._asked = workers
         self._initializer: Callable[[], None] | None = None
         self._executor: Any = None
+
+    @cached_property
+    def _workers(self) -> int:
+        # Importing joblib takes a quarter of a second, which a sweep of nothing but hits need not wait for.
+        if self._asked is not None and self._asked > 0:
+            return self._asked
+        from joblib.externals.loky import cpu_count
+
+        cores = int(cpu_count())
+        return cores if self._asked is None else max(1, cores + 1 + self._asked)
 
     @property
     def capacity(self) -> int:
@@ -85,18 +101,3 @@ def _end_with(parent: int) -> None:
 def _run(function: Callable[[Any], R], argument: Any) -> R:
     with _BUSY:
         return function(argument)
-
-
-def _resolve(workers: int | None) -> int:
-    # A profile that does not build on `process` is not checked by its schema.
-    if workers == 0 or (workers is not None and type(workers) is not int):
-        key = "hydra.launcher.backend.workers"
-        raise SettingError(key, workers, "a whole number from 1, or a negative one (-1: all cores, -2: all but one)")
-    if workers is not None and workers > 0:
-        return workers
-    from joblib.externals.loky import cpu_count
-
-    cores = int(cpu_count())
-    if workers is None:
-        return cores
-    return max(1, cores + 1 + workers)

@@ -15,6 +15,9 @@ class Backend(Protocol):
     What is written once above the backends (order, failures, results, the store) is no concern of theirs. A backend
     is made from its settings by keyword (the keys of its YAML, without ``name``), started once, given work, and
     stopped once; all calls come from one thread.
+
+    One call executes several jobs where they are short. A backend to which that matters, because each job is to have
+    a process of its own, says so by an attribute ``jobs_per_call = 1``.
     """
 
     @property

@@ -50,7 +50,7 @@ def create(name: str, settings: Mapping[str, Any]) -> Backend:
     absent = _absent_methods(backend)
     if absent:
         raise InvalidBackendError(name, source, f"it has no {', no '.join(absent)}")
-    capacity = getattr(backend, "capacity", None)
+    capacity = 1 if name in _BUILT_IN else getattr(backend, "capacity", None)  # asking can cost: leave it for the start
     if not isinstance(capacity, int) or capacity < 1:
         raise InvalidBackendError(name, source, f"its capacity is {capacity!r}, not a number of 1 or more")
     return backend

@@ -1,77 +1,61 @@
-"""Composing jobs: each once, in the sweeping process. What is composed here is what is keyed, shipped and run."""
+"""A job of a sweep on its way: composed, numbered, and with the directory that it will run in."""
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import env_override
-from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
 
-from parcache.hydra.plain import PlainConfig, to_plain
+from parcache.hydra.base import Base, Variation, environment
+from parcache.hydra.composer import SweepComposer
+from parcache.hydra.layout import layout_of
 
 
 @dataclass(frozen=True, slots=True)
 class ComposedJob:
-    """A job's whole config (task and ``hydra`` node) as Hydra composed it, and the task overrides that led to it."""
+    """A job as Hydra composes it: a base, and what it has of its own."""
 
-    number: int
-    overrides: tuple[str, ...]
-    config: DictConfig
-    output_dir: str
+    base: Base
+    variation: Variation
+
+    @property
+    def number(self) -> int:
+        """Return the job's number in the sweep."""
+        return int(self.variation.number or 0)
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """Return the job's task overrides."""
+        return self.variation.overrides
+
+    @property
+    def output_dir(self) -> str:
+        """Return the job's directory, an absolute path."""
+        return str(self.variation.output_dir)
+
+    def environment(self) -> AbstractContextManager[None]:
+        """Return a context in which the environment variables are those that the job will see.
+
+        Raises:
+            OmegaConfBaseException: On entering, where ``hydra.job.env_set`` cannot be resolved.
+        """
+        layout = layout_of(self.base)
+        if layout.env_set_varies:
+            return environment(self.base.hydra_config(self.variation).hydra.job.env_set)
+        return environment(layout.env_set)
 
 
-def compose_job(context: HydraContext, master: DictConfig, overrides: Sequence[str], number: int) -> ComposedJob:
-    """Compose one job of a sweep, exactly as Hydra's own launcher does.
+def compose_job(composer: SweepComposer, master: DictConfig, overrides: Sequence[str], number: int) -> ComposedJob:
+    """Compose one job of a sweep as Hydra's own launchers do.
 
     Raises:
         Exception: Whatever Hydra raises for overrides that do not compose.
     """
-    config: DictConfig = context.config_loader.load_sweep_config(master, list(overrides))
-    with open_dict(config):
-        config.hydra.job.id = str(number)
-        config.hydra.job.num = number
-    shown = tuple(str(item) for item in OmegaConf.to_container(config.hydra.overrides.task) or ())
-    with _in_force(config):
-        output_dir = os.path.join(
-            str(OmegaConf.select(config, "hydra.sweep.dir")), str(OmegaConf.select(config, "hydra.sweep.subdir"))
-        )
-        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-            config.hydra.runtime.output_dir = os.path.abspath(output_dir)
-    return ComposedJob(number, shown, config, output_dir)
-
-
-def task_config(config: DictConfig) -> DictConfig:
-    """Return the part of a job's config that its task function gets, as a copy."""
-    task: DictConfig = copy.deepcopy(config)
-    with read_write(task), open_dict(task):
-        del task["hydra"]
-    return task
-
-
-def plain_config(job: ComposedJob) -> PlainConfig:
-    """Return the plain form of a job's task config, resolved as the job will see it.
-
-    Raises:
-        UnkeyableConfigError: It is nested too deeply.
-    """
-    # env_set is in force while the task reads its config, so it is while the config is keyed.
-    with _in_force(job.config), env_override(dict(job.config.hydra.job.env_set)):
-        return to_plain(task_config(job.config))
-
-
-@contextmanager
-def _in_force(config: DictConfig) -> Iterator[None]:
-    """Let ``${hydra:...}`` resolve against this config."""
-    singleton = HydraConfig.instance()
-    previous = singleton.cfg
-    singleton.set_config(config)
-    try:
-        yield
-    finally:
-        singleton.cfg = previous
+    composed = composer.compose(master, overrides)
+    base, made = composed.base, composed.variation
+    folder, cache = layout_of(base).folder(Variation(made.changes, made.overrides, made.dirname, number))
+    placed = Variation(made.changes, made.overrides, made.dirname, number, folder, os.path.abspath(folder), cache)
+    return ComposedJob(base, placed)

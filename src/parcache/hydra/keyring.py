@@ -5,31 +5,34 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
+
+import hydra
+from omegaconf.errors import OmegaConfBaseException
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
-from parcache.hydra.compose import ComposedJob, plain_config
-from parcache.hydra.plain import PlainConfig
-from parcache.hydra.runner import JobConfig
+from parcache.hydra.base import Base
+from parcache.hydra.compose import ComposedJob
+from parcache.hydra.forms import BaseForms, JobForm
+from parcache.hydra.plain import shown
+from parcache.hydra.runner import JobWork
 from parcache.hydra.settings import CacheSettings
 from parcache.keys import witness
-from parcache.keys.canonical import describe, is_pruned, prune
+from parcache.keys.canonical import is_pruned
 from parcache.keys.fingerprint import Fingerprint, Fingerprinter
-from parcache.keys.recipe import CODE_OFF, make_key
+from parcache.keys.recipe import CODE_OFF, key_of_digest
 from parcache.model import Job, Key
-from parcache.run.worker import Ticket, Unit, code_refusal
+from parcache.run.parts import Parts
+from parcache.run.unit import Brief, Ticket, Unit
+from parcache.run.watch import code_refusal
 from parcache.store.store import Store
-
-_version = lru_cache(maxsize=None)(version)
 
 
 class Keyring:
-    """Makes the keys of a batch.
+    """Makes the keys of a batch, and the units that its misses are sent out as.
 
     ``store`` is None where nothing is cached, ``fingerprinter`` where the code is not to count; ``warn`` gets a line
-    for each problem, with the job's number.
+    for each problem, with the job's number. ``parts`` takes what jobs have in common.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Keyring:
         store: Store | None,
         fingerprinter: Fingerprinter | None,
         warn: Callable[[str, int], None],
+        parts: Parts,
         *,
         writes: bool,
     ) -> None:
@@ -46,57 +50,102 @@ class Keyring:
         self._store = store
         self._fingerprinter = fingerprinter
         self._warn = warn
-        self._made_of: dict[int, tuple[PlainConfig, Fingerprint | None]] = {}
+        self._parts = parts
+        self._forms: dict[int, BaseForms] = {}
+        self._open: dict[int, JobForm] = {}  # by job number: what depends on the surroundings is looked at once
+        self._seen: dict[tuple[int, str], tuple[Base, Fingerprint | None]] = {}
+        self._bases: dict[int, tuple[Base, int]] = {}
+        self._briefs: dict[tuple[int, str], int] = {}
+        self._kept: dict[str, str] = {}  # by fingerprint: why its results are refused, or an empty string
 
     def job(self, composed: ComposedJob) -> Job:
         """Return the job with its key; without one where it cannot or need not be cached."""
         return Job(composed.number, composed.overrides, self._key(composed))
 
+    def prepare(self) -> None:
+        """Take up what the jobs so far have in common, so that it travels when the workers start."""
+        for base, fingerprint in self._seen.values():
+            self._common(base)
+            if self._writes:
+                self._brief(base, fingerprint)
+
     def unit(self, job: Job, composed: ComposedJob) -> Unit:
         """Return what travels to a worker to run the job."""
+        common = self._common(composed.base)
         if job.key is None or self._store is None:
-            return Unit(job.number, JobConfig(composed.config, ()), None)
-        plain, fingerprint = self._made_of[job.number]
-        to_confirm = tuple(item for item in plain.open if not is_pruned(item[0], self._cache.ignore))
+            return Unit(job.number, common, JobWork(composed.variation, ()), None)
+        form, fingerprint = self._made_of(composed)
+        ignored = self._cache.ignore
+        to_confirm = tuple(item for item in form.open if not ignored or not is_pruned(shown(item[0]), ignored))
         ticket = None
         if self._writes:
-            hidden = {place for place, _ in plain.open}
-            sources = fingerprint.sources if fingerprint is not None else ()
-            # What this process has imported travels by value, or runs right here.
-            refusal = code_refusal(witness.of_this_process(), sources)
-            ticket = Ticket(
-                self._store,
-                job.key,
-                sources,
-                fingerprint.distributions if fingerprint is not None else (),
-                self._record(composed, fingerprint),
-                {"overrides": list(job.overrides), "config": describe(prune(plain.tree, self._cache.ignore), hidden)},
-                refusal,
-            )
-        return Unit(job.number, JobConfig(composed.config, to_confirm), ticket)
+            brief = self._brief(composed.base, fingerprint)
+            explanation = {"overrides": list(job.overrides), **form.explanation()}
+            ticket = Ticket(brief, job.key, composed.output_dir, explanation)
+        return Unit(job.number, common, JobWork(composed.variation, to_confirm), ticket)
+
+    def close(self, is_kept: Callable[[Base], bool]) -> None:
+        """Forget what later batches have no use for; ``is_kept`` tells which bases they may use."""
+        for brief in self._briefs.values():
+            self._parts.drop(brief)
+        for base, part in self._bases.values():
+            if not base.is_shared or not is_kept(base):
+                self._parts.drop(part)
+                del base.known[Parts]
+        self._briefs.clear()
+        self._bases.clear()
 
     def _key(self, composed: ComposedJob) -> Key | None:
         if self._store is None:
             return None
         try:
-            plain = plain_config(composed)
-            fingerprint = self._fingerprinter.fingerprint(plain.names) if self._fingerprinter is not None else None
+            form, fingerprint = self._made_of(composed)
             code = fingerprint.digest if fingerprint is not None else CODE_OFF
             cache = self._cache
-            # As the job will see them: hydra.job.env_set comes before the surroundings.
-            surroundings = {**os.environ, **{str(k): str(v) for k, v in composed.config.hydra.job.env_set.items()}}
-            env = {name: surroundings.get(name) for name in cache.env}
-            key = make_key(plain.tree, code, salt=cache.salt, ignore=cache.ignore, env=env)
+            key = key_of_digest(form.digest, code, salt=cache.salt, env=self._env(composed))
+        except OmegaConfBaseException as error:  # of env_set: the job will fail by it, or not
+            self._warn(
+                f"hydra.job.env_set cannot be resolved: {error}. Jobs like this run without a cache.", composed.number
+            )
+            return None
         except (UnkeyableConfigError, UnkeyableCodeError) as error:
             self._warn(f"{error} Jobs like this run without a cache.", composed.number)
             return None
-        self._made_of[composed.number] = plain, fingerprint
-        if fingerprint is not None:
+        if fingerprint is not None and fingerprint.digest not in self._kept:
             self._keep(fingerprint)
+        self._seen[id(composed.base), code] = composed.base, fingerprint
         return key
 
+    def _made_of(self, composed: ComposedJob) -> tuple[JobForm, Fingerprint | None]:
+        form = self._open.get(composed.number)
+        if form is None:
+            form = self._forms_of(composed.base).form(composed.variation)
+            if form.open:
+                self._open[composed.number] = form
+        return form, self._fingerprinter.fingerprint(form.names) if self._fingerprinter is not None else None
+
+    def _forms_of(self, base: Base) -> BaseForms:
+        forms = self._forms.get(id(base))
+        if forms is None:
+            forms = base.known.get(BaseForms)
+            if forms is None or forms.is_open:
+                forms = base.known[BaseForms] = BaseForms(base, self._cache.ignore)
+            self._forms[id(base)] = forms
+        return forms
+
+    def _env(self, composed: ComposedJob) -> dict[str, str | None]:
+        """Return the variables that belong to the key, as the job will see them: ``env_set`` comes first."""
+        names = self._cache.env
+        if not names:
+            return {}
+        with composed.environment():
+            return {name: os.environ.get(name) for name in names}
+
     def _keep(self, fingerprint: Fingerprint) -> None:
-        witness.of_this_process().observe(fingerprint.sources)
+        watcher = witness.of_this_process()
+        watcher.observe(fingerprint.sources)
+        # What this process has imported travels by value, or runs right here.
+        self._kept[fingerprint.digest] = code_refusal(watcher, fingerprint.sources)
         if self._store is not None and self._writes:
             self._store.describe_code(
                 fingerprint.digest,
@@ -108,12 +157,29 @@ class Keyring:
                 },
             )
 
-    @staticmethod
-    def _record(composed: ComposedJob, fingerprint: Fingerprint | None) -> dict[str, Any]:
-        return {
-            "task": fingerprint.task if fingerprint is not None else "",
-            "output_dir": os.path.abspath(composed.output_dir),
-            "host": socket.gethostname(),
-            "parcache": _version("parcache"),
-            "hydra": _version("hydra-core"),
-        }
+    def _common(self, base: Base) -> int:
+        found: int | None = base.known.get(Parts)
+        if found is None:
+            found = base.known[Parts] = self._parts.add(base)
+            self._bases[id(base)] = base, found
+        return found
+
+    def _brief(self, base: Base, fingerprint: Fingerprint | None) -> int:
+        known = id(base), fingerprint.digest if fingerprint is not None else CODE_OFF
+        found = self._briefs.get(known)
+        if found is None and self._store is not None:
+            brief = Brief(
+                self._store,
+                fingerprint.sources if fingerprint is not None else None,
+                fingerprint.distributions if fingerprint is not None else (),
+                {
+                    "task": fingerprint.task if fingerprint is not None else "",
+                    "host": socket.gethostname(),
+                    "parcache": version("parcache"),
+                    "hydra": hydra.__version__,
+                },
+                {"config": self._forms_of(base).description},
+                self._kept.get(known[1], ""),
+            )
+            found = self._briefs[known] = self._parts.add(brief)
+        return found if found is not None else -1

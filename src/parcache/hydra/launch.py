@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.errors import CompactHydraException
@@ -18,18 +19,22 @@ from omegaconf import DictConfig
 
 from parcache.backends import Backend, create
 from parcache.errors import NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
+from parcache.hydra.callbacks import SweepEndCallback
 from parcache.hydra.compose import ComposedJob, compose_job
+from parcache.hydra.composer import SweepComposer
 from parcache.hydra.keyring import Keyring
-from parcache.hydra.runner import HydraRunner, SweepEndCallback
+from parcache.hydra.runner import HydraRunner, Report
 from parcache.hydra.settings import Code, read_settings
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.task import TaskIdentity, identify
 from parcache.model import Entry, Job, Key, Storing, Tally
 from parcache.run import failure
 from parcache.run.batch import Crew, Ran, run_batch
+from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
 from parcache.run.summary import summary_line
-from parcache.run.worker import Unit, install_here, release
+from parcache.run.unit import Unit
+from parcache.run.worker import install_here, release
 from parcache.store.store import Store
 
 log = logging.getLogger("parcache")
@@ -68,7 +73,9 @@ class Sweep:
             self._backend: Backend = create(self._settings.backend_name, self._settings.backend)
         except ParcacheError as error:
             raise RefusedError(error) from None
-        self._context = context
+        loader: Any = context.config_loader
+        self._composer = loader if isinstance(loader, SweepComposer) else SweepComposer(loader)
+        context.config_loader = self._composer  # from here on the sweeper composes with it, too
         self._task_function = task_function
         self._master = master
         self._collector = COLLECTOR.get()
@@ -77,6 +84,7 @@ class Sweep:
         self._identity: TaskIdentity | None = None
         self._runner = HydraRunner(context, task_function, master)
         self._token = secrets.token_hex(8)
+        self._parts = Parts()
         self._crew: Crew | None = None
         self._store: Store | None = None
         self._store_tried = False
@@ -98,11 +106,11 @@ class Sweep:
         os.makedirs(str(self._master.hydra.sweep.dir), exist_ok=True)
         store = self._open_store()
         composed = [
-            compose_job(self._context, self._master, overrides, initial_job_idx + index)
+            compose_job(self._composer, self._master, overrides, initial_job_idx + index)
             for index, overrides in enumerate(job_overrides)
         ]
         fingerprinter, store = self._take_up(store)
-        keyring = Keyring(self._settings.cache, store, fingerprinter, self._warn_once, writes=self._writes)
+        keyring = Keyring(self._settings.cache, store, fingerprinter, self._warn_once, self._parts, writes=self._writes)
         jobs = [keyring.job(job) for job in composed]
         reader = store.read if store is not None and self._settings.cache.mode.reads else _no_entry
         plan = make_plan(jobs, reader)
@@ -123,6 +131,8 @@ class Sweep:
                 read_back = store.read if store is not None and self._writes else _no_entry
                 jobs_by_number = {job.number: job for job in jobs}
 
+                keyring.prepare()
+
                 def unit_of(job: Job) -> Unit:
                     return keyring.unit(job, by_number[job.number])
 
@@ -133,7 +143,10 @@ class Sweep:
                         tally.append(Tally(misses=1, failed=returns[number].status is not JobStatus.COMPLETED))
                     else:
                         returns[number] = self._runner.restore(by_number[number], event.entry)
-                        tally.append(Tally(duplicates=1, saved_s=event.entry.run_time_s))
+                        served = Tally(duplicates=1, saved_s=event.entry.run_time_s)
+                        tally.append(Tally(misses=1) if event.ran else served)
+        keyring.close(self._composer.keeps)
+        self._composer.forget()
         ordered = [returns[job.number] for job in jobs]
         if self._collector is not None:
             self._collector.reports.extend(ordered)
@@ -166,7 +179,9 @@ class Sweep:
         if outcome.stored.how is Storing.REFUSED:
             self._warn_once(f"Results are not stored: {outcome.stored.reason}.", job.number)
         if outcome.error is None:
-            report: JobReturn = outcome.report
+            report: JobReturn | Report = outcome.report
+            if isinstance(report, Report):
+                report = report.complete(job)
             if report.status is JobStatus.COMPLETED:
                 log.debug("#%d %s: done in %.3g s", job.number, " ".join(job.overrides), outcome.run_time_s)
                 return report
@@ -180,8 +195,8 @@ class Sweep:
 
     def _start(self) -> Crew:
         if self._crew is None:
-            self._backend.start(install_here(self._token, self._runner))
-            self._crew = Crew(self._backend, self._runner, self._token)
+            self._backend.start(install_here(self._token, self._runner, self._parts))
+            self._crew = Crew(self._backend, self._runner, self._token, self._parts)
         return self._crew
 
     def _stop(self, *, cancel: bool) -> None:

@@ -10,18 +10,22 @@ can check that it sees what was keyed.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
-from omegaconf import AnyNode, DictConfig, OmegaConf
+import omegaconf.base
+from omegaconf import AnyNode, DictConfig, OmegaConf, grammar_parser
+from omegaconf._utils import split_key
 from omegaconf.base import Container, Node
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from parcache.errors import UnkeyableConfigError
+from parcache.hydra.nodes import Place
 from parcache.keys.canonical import MISSING, Expression, Record, Refused, Unresolvable, digest, encode
 from parcache.keys.imports import dotted_names
 from parcache.keys.modules import qualified_name
@@ -40,7 +44,8 @@ _RUN_FIELDS: Final = (
     "sweep",
     "run",
 )
-_BOUND_TO_RUN: Final = frozenset({"now", "hydra_override_dirname", "hydra_deprecated_override_dirname"})
+_OF_OVERRIDES: Final = frozenset({"hydra_override_dirname", "hydra_deprecated_override_dirname"})
+_BOUND_TO_RUN: Final = _OF_OVERRIDES | {"now"}
 # Resolvers whose result follows from the config alone.
 _CLOSED: Final = frozenset(
     {
@@ -57,17 +62,52 @@ _CLOSED: Final = frozenset(
 )
 
 
+# Resolvers that read the config, or may, in a way that is not seen.
+_FREE_READERS: Final = frozenset({"oc.select", "oc.dict.keys", "oc.dict.values", "oc.deprecated"})
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the value of an interpolation depends on: the places that it read, and perhaps more (``always``).
+
+    ``calls`` are the resolvers that were called, with their arguments as text.
+    """
+
+    places: set[Place] = field(default_factory=set)
+    always: bool = False
+    calls: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+
+    @property
+    def is_custom(self) -> bool:
+        """Tell whether a resolver had a part in it that is not OmegaConf's or Hydra's own: it may read anything."""
+        return any(name not in _CLOSED and name not in _BOUND_TO_RUN and name != "oc.env" for name, _ in self.calls)
+
+    def is_touched_by(self, changed: Place) -> bool:
+        """Tell whether a change at a place can change the value."""
+        return self.always or any(
+            place[: len(changed)] == changed or changed[: len(place)] == place for place in self.places
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class PlainConfig:
-    """A task config in plain form.
+    """A task config, or a part of it, in plain form.
 
-    ``names`` are the dotted names in it (``_target_`` and other strings, classes of its nodes and values). ``open``
-    are the values that depend on something outside the config: their place and the digest of their form.
+    ``names`` are the dotted names in it (``_target_`` and other strings, classes of its nodes and values), by where
+    they stand. ``open`` are the values that depend on something outside the config: their place and the digest of their
+    form. ``readings`` say what the interpolations depend on. What an interpolation leads to counts as standing where
+    the interpolation stands.
     """
 
     tree: Any
-    names: frozenset[str]
-    open: tuple[tuple[str, str], ...]
+    names: Mapping[Place, frozenset[str]]
+    open: tuple[tuple[Place, str], ...]
+    readings: Mapping[Place, Reading]
+
+    @property
+    def all_names(self) -> frozenset[str]:
+        """Return the dotted names without their places."""
+        return frozenset().union(*self.names.values())
 
 
 def to_plain(config: DictConfig) -> PlainConfig:
@@ -75,18 +115,47 @@ def to_plain(config: DictConfig) -> PlainConfig:
 
     What cannot be keyed stands in it as ``Refused``: it may lie below an ignored key.
     """
-    walker = _Walker()
-    with _watched(walker.calls):
-        tree = walker.node(config, "$", 0)
-    return PlainConfig(tree, frozenset(walker.names), tuple(walker.open))
+    return plain_parts([((), config)])[()]
 
 
-def drift(config: DictConfig, keyed: tuple[tuple[str, str], ...]) -> str | None:
+def plain_parts(nodes: Iterable[tuple[Place, Any]]) -> dict[Place, PlainConfig]:
+    """Return the plain form of what stands at some places of a task config."""
+    parts: dict[Place, PlainConfig] = {}
+    recorder = _Recorder()
+    with _watched(recorder):
+        for place, node in nodes:
+            walker = _Walker(recorder)
+            tree = walker.node(node, place)
+            names = {where: frozenset(found) for where, found in walker.names.items()}
+            parts[place] = PlainConfig(tree, names, tuple(walker.open), walker.readings)
+    return parts
+
+
+def drift(config: DictConfig, keyed: tuple[tuple[Place, str], ...]) -> Place | None:
     """Return the place of the first value that is not what it was when the job was keyed, or None."""
-    if not keyed:
-        return None
-    now = dict(to_plain(config).open)
-    return next((place for place, form in keyed if now.get(place) != form), None)
+    for place, form in keyed:
+        node = _node_at(config, place)
+        if node is None or dict(plain_parts([(place, node)])[place].open).get(place) != form:
+            return place
+    return None
+
+
+def shown(place: Place) -> str:
+    """Return a place as messages show it."""
+    return ".".join(("$", *map(str, place)))
+
+
+def _node_at(config: Any, place: Place) -> Any:
+    node = config
+    for key in place:
+        content = getattr(node, "_content", None)
+        if isinstance(content, dict):
+            node = next((item for name, item in content.items() if str(name) == key), None)
+        elif isinstance(content, (list, tuple)) and key.isdecimal() and int(key) < len(content):
+            node = content[int(key)]
+        else:
+            return None
+    return node
 
 
 class _Calls:
@@ -118,6 +187,32 @@ class _Calls:
 class _Recorder:
     def __init__(self) -> None:
         self.current: _Calls | None = None
+        self.reading: Reading | None = None
+
+    def note_call(self, name: str, args: tuple[Any, ...]) -> None:
+        """Note what a call of a resolver may read."""
+        if self.reading is None:
+            return
+        self.reading.calls.add((name, tuple(map(str, args))))
+        if name == "hydra" and args:
+            self.reading.places.add(("hydra", *str(args[0]).split(".")))
+        elif name in _OF_OVERRIDES:
+            self.reading.places.add(("hydra", "overrides", "task"))
+        if _is_bound(name, args):
+            return
+        custom = name not in _CLOSED and name != "oc.env"
+        own = name == "hydra" and (not args or str(args[0]).partition(".")[0] == "overrides")
+        self.reading.always |= custom or own or name in _FREE_READERS
+
+    def note_node(self, container: Any, key: str) -> None:
+        """Note that an interpolation reads a node."""
+        if self.reading is None:
+            return
+        try:
+            root, rest = container._resolve_key_and_root(key)
+            self.reading.places.add(tuple(split_key(root._get_full_key(rest))))
+        except Exception:  # it fails in a moment
+            self.reading.always = True
 
     def reaches_the_run(self, text: str, parent: Any) -> bool:
         """Tell whether an argument, as it was written, reaches a value of the run: resolve it by itself."""
@@ -158,12 +253,20 @@ def _readable(value: Any) -> Any:
 def _watched(recorder: _Recorder) -> Iterator[None]:
     """Let the recorder see every call of a resolver."""
     original = BaseContainer._resolvers
+    omega: Any = omegaconf.base
+    resolve_node = Container._resolve_node_interpolation
+    parse = omega.parse
+
+    def watched_node(container: Any, inter_key: str, *args: Any, **kwargs: Any) -> Any:
+        recorder.note_node(container, inter_key)
+        return resolve_node(container, inter_key, *args, **kwargs)
 
     def watch(name: str, resolver: Callable[..., Any]) -> Callable[..., Any]:
         def watched(config: Any, parent: Any, node: Any, args: tuple[Any, ...], args_str: tuple[str, ...]) -> Any:
             calls = recorder.current
             if calls is None:
                 return resolver(config, parent, node, args, args_str)
+            recorder.note_call(name, args)
             mark = calls.begin(name, args)
             result = resolver(config, parent, node, args, args_str)
             bound = calls.bound and any(recorder.reaches_the_run(text, parent) for text in args_str)
@@ -173,43 +276,64 @@ def _watched(recorder: _Recorder) -> Iterator[None]:
         return watched
 
     BaseContainer._resolvers = {name: watch(name, resolver) for name, resolver in original.items()}
+    omega.Container._resolve_node_interpolation = watched_node
+    omega.parse = _parsed_once
     try:
         yield
     finally:
         BaseContainer._resolvers = original
+        omega.Container._resolve_node_interpolation = resolve_node
+        omega.parse = parse
+
+
+_parsed_once = lru_cache(maxsize=4096)(grammar_parser.parse)
 
 
 class _Walker:
-    def __init__(self) -> None:
-        self.calls = _Recorder()
-        self.names: set[str] = set()
-        self.open: list[tuple[str, str]] = []
+    def __init__(self, recorder: _Recorder) -> None:
+        self.calls = recorder
+        self.names: dict[Place, set[str]] = {}
+        self.open: list[tuple[Place, str]] = []
+        self.readings: dict[Place, Reading] = {}
         self._above: list[Container] = []
+        self._outermost: Place | None = None  # the interpolation that led here
+        self._hops = 0  # over interpolations
 
-    def node(self, node: Any, path: str, depth: int) -> Any:
-        if depth > _MAX_DEPTH:
+    def node(self, node: Any, place: Place) -> Any:
+        if len(place) + self._hops > _MAX_DEPTH:
             return Refused(f"it is nested deeper than {_MAX_DEPTH} levels")
         if not isinstance(node, Node):
-            return self._value(node)
+            return self._value(node, place)
         if node._is_interpolation():
-            return self._interpolation(node, path, depth)
+            return self._interpolation(node, place)
         if node._is_missing():
             return MISSING
         if node._is_none():
             return None
         if not isinstance(node, Container):
             value = node._value()
-            return self.node(value, path, depth + 1) if isinstance(value, Node) else self._value(value)  # of a Union
+            return self.node(value, place) if isinstance(value, Node) else self._value(value, place)  # of a Union
         if any(node is container for container in self._above):
             return Refused("it contains itself")
         self._above.append(node)
         try:
-            return (self._mapping if isinstance(node, DictConfig) else self._items)(node, path, depth)
+            return (self._mapping if isinstance(node, DictConfig) else self._items)(node, place)
         finally:
             self._above.pop()
 
-    def _interpolation(self, node: Node, path: str, depth: int) -> Any:
+    def _interpolation(self, node: Node, place: Place) -> Any:
         text = str(node._value())
+        outermost = self._outermost
+        if outermost is None:
+            self._outermost = place
+            self.calls.reading = self.readings[place] = Reading()
+        try:
+            return self._resolved(node, text, place)
+        finally:
+            if outermost is None:
+                self._outermost = self.calls.reading = None
+
+    def _resolved(self, node: Any, text: str, place: Place) -> Any:
         calls = self.calls.current = _Calls()
         try:
             resolved = node._dereference_node()
@@ -219,38 +343,50 @@ class _Walker:
             resolved = None
         finally:
             self.calls.current = None
-        plain: Any = Unresolvable(text) if resolved is None else self.node(resolved, path, depth + 1)
+        plain: Any = Unresolvable(text) if resolved is None else self._led_to(resolved, place)
         if calls.bound:
             plain = Expression(text, tuple(calls.reads))  # walked all the same, for the names in it
         if calls.open:
             with suppress(UnkeyableConfigError):  # it is refused where the whole is encoded, unless it is ignored
-                self.open.append((path, digest(encode(plain, path))))
+                self.open.append((place, digest(encode(plain, shown(place)))))
         return plain
 
-    def _mapping(self, node: Any, path: str, depth: int) -> Any:
+    def _led_to(self, resolved: Any, place: Place) -> Any:
+        self._hops += 1
+        try:
+            return self.node(resolved, place)
+        finally:
+            self._hops -= 1
+
+    def _mapping(self, node: Any, place: Place) -> Any:
         fields: dict[Any, Any] = {}
         for key, item in node._content.items():
             if isinstance(key, str):
-                self.names.update(dotted_names(key))
-            fields[key] = self.node(item, f"{path}.{key!s}", depth + 1)
+                self._note(dotted_names(key), place)
+            fields[key] = self.node(item, (*place, str(key)))
         kind = OmegaConf.get_type(node)
         if isinstance(kind, type) and kind is not dict and not issubclass(kind, DictConfig):
-            self._note_class(kind)
+            self._note_class(kind, place)
             return Record(qualified_name(kind), fields)
         return fields
 
-    def _items(self, node: Any, path: str, depth: int) -> list[Any]:
+    def _items(self, node: Any, place: Place) -> list[Any]:
         content: Any = getattr(node, "_content", ())  # of a list, or of a tuple in Hydra 1.4
-        return [self.node(item, f"{path}.{index}", depth + 1) for index, item in enumerate(content)]
+        return [self.node(item, (*place, str(index))) for index, item in enumerate(content)]
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Any, place: Place) -> Any:
         if isinstance(value, str):
-            self.names.update(dotted_names(value))
+            self._note(dotted_names(value), place)
         elif isinstance(value, Enum):
-            self._note_class(type(value))
+            self._note_class(type(value), place)
         return value
 
-    def _note_class(self, kind: type) -> None:
-        for base in inspect.getmro(kind):
-            if base.__module__ != "builtins":
-                self.names.add(f"{base.__module__}.{base.__qualname__}")
+    def _note(self, names: Any, place: Place) -> None:
+        found = set(names)
+        if found:
+            where = place if self._outermost is None else self._outermost
+            self.names.setdefault(where, set()).update(found)
+
+    def _note_class(self, kind: type, place: Place) -> None:
+        bases = (base for base in inspect.getmro(kind) if base.__module__ != "builtins")
+        self._note({f"{base.__module__}.{base.__qualname__}" for base in bases}, place)

@@ -1,41 +1,72 @@
-"""One job, the way Hydra runs it: in a worker for a miss, in the sweeping process for a hit."""
+"""Jobs as the run floor sees them: run in a worker for a miss, put back in the sweeping process for a hit."""
 
 from __future__ import annotations
 
 import copy
 import functools
+import locale
 import logging
 import os
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-import cloudpickle
-from hydra._internal.callbacks import Callbacks
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
 from parcache.errors import LostResultError
-from parcache.hydra.compose import ComposedJob, task_config
-from parcache.hydra.plain import drift
+from parcache.hydra.base import Base, Variation
+from parcache.hydra.callbacks import has_users_own, users_own
+from parcache.hydra.compose import ComposedJob
+from parcache.hydra.composer import SweepComposer
+from parcache.hydra.job import job_return, make_directory, run_job, write, write_files
+from parcache.hydra.joblog import JobLogging
+from parcache.hydra.layout import layout_of
+from parcache.hydra.nodes import Place, is_same, is_untouched
+from parcache.hydra.plain import drift, shown
 from parcache.model import Entry
 from parcache.run import failure
-from parcache.run.worker import Unit, Watch
+from parcache.run.unit import Unit
+from parcache.run.watch import Watch
 
 log = logging.getLogger(__name__)
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Of exactly these types a value needs no pickle but Python's own.
+_PLAIN: Final = (type(None), bool, int, float, str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class JobConfig:
-    """What a worker gets of one job: the composed config, and the values in it that the worker has to confirm."""
+class JobWork:
+    """What a worker gets of one job besides its base; ``open_values`` are those that it has to confirm."""
 
-    config: DictConfig
-    open_values: tuple[tuple[str, str], ...]
+    variation: Variation
+    open_values: tuple[tuple[Place, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A completed job on its way back: what does not follow from its composition.
+
+    ``config`` is the task config where the task has changed it, else None.
+    """
+
+    value: Any
+    working_dir: str | None
+    config: DictConfig | None
+
+    def complete(self, job: ComposedJob) -> JobReturn:
+        """Return the JobReturn."""
+        report = job_return(job.base, job.variation)
+        report.working_dir = self.working_dir
+        report.status = JobStatus.COMPLETED
+        report.return_value = self.value
+        if self.config is not None:
+            report.cfg = self.config
+        return report
 
 
 class HydraRunner:
@@ -44,22 +75,29 @@ class HydraRunner:
     def __init__(self, context: HydraContext, task_function: TaskFunction, master: DictConfig) -> None:
         self._context = context
         self._task_function = task_function
-        self._logging = _Logging(master, getattr(context, "execution_whitelist", None))
+        self._between_jobs = _plain_logging(master)
+        whitelist = getattr(context, "execution_whitelist", None)
+        self._logging = JobLogging(whitelist, has_whitelist=hasattr(context, "execution_whitelist"))
         self._home = os.getpid()
         self._globals: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        context = replace(self._context, callbacks=_users_own(self._context.callbacks))
+        loader: Any = self._context.config_loader
+        if isinstance(loader, SweepComposer):
+            loader = loader.loader
+        context = replace(self._context, config_loader=loader, callbacks=users_own(self._context.callbacks))
         return {**self.__dict__, "_context": context, "_globals": Singleton.get_state()}
 
     def cannot_travel(self) -> str | None:
         """Return what of the runner cannot be pickled, and why; None where it all can."""
         parts: dict[str, Any] = {"the task function": self._task_function}
-        for item in _users_own(self._context.callbacks).callbacks:
+        for item in users_own(self._context.callbacks).callbacks:
             parts[f"the callback {type(item).__qualname__}"] = item
         for name, resolver in BaseContainer._resolvers.items():
             parts[f"the resolver {name!r}"] = resolver
         parts["Hydra's state"] = self
+        import cloudpickle
+
         for what, part in parts.items():
             try:
                 cloudpickle.dumps(part)
@@ -73,16 +111,17 @@ class HydraRunner:
         Singleton.set_state(self._globals)
         self._globals = None
 
-    def run(self, unit: Unit, watch: Watch) -> JobReturn:
+    def run(self, unit: Unit, common: Base, watch: Watch) -> JobReturn:
         """Run one job with its directory, log, ``.hydra`` files and callbacks."""
-        job: JobConfig = unit.config
+        work: JobWork = unit.own
 
         def task(config: Any) -> Any:
-            place = drift(config, job.open_values)
+            place = drift(config, work.open_values)
             if place is not None:
                 watch.refuse(
-                    f"{place} had another value in the job than when it was keyed: its resolver or environment differs "
-                    f"from call to call. Make it constant, or ignore it: hydra.launcher.cache.ignore=[{place[2:]}]"
+                    f"{shown(place)} had another value in the job than when it was keyed: its resolver or environment "
+                    "differs from call to call. Make it constant, or ignore it: "
+                    f"hydra.launcher.cache.ignore=[{'.'.join(place)}]"
                 )
             named = unit.ticket.key.env if unit.ticket is not None else ()
             changed = [name for name, value in named if os.environ.get(name) != value]
@@ -93,30 +132,37 @@ class HydraRunner:
                 )
             return watch.call(self._task_function, config)
 
-        return self._run(job.config, task)
+        return self._run(common, work.variation, task)
 
     def restore(self, job: ComposedJob, entry: Entry) -> JobReturn:
         """Return a hit as if the job had just run: with its directory, ``.hydra`` files, log file and callbacks."""
-
-        def task(_: Any) -> Any:
-            _note_in_job_log(
-                f"Result of key {entry.key.digest}, taken from the store; the job that computed it ran "
-                f"{entry.run_time_s:.3g} s in {entry.record.get('output_dir', 'an unknown directory')}"
+        note = (
+            f"Result of key {entry.key.digest}, taken from the store; the job that computed it ran "
+            f"{entry.run_time_s:.3g} s in {entry.record.get('output_dir', 'an unknown directory')}"
+        )
+        record = log.makeRecord(log.name, logging.INFO, __file__, 0, note, (), None)
+        layout = layout_of(job.base)
+        lines = self._logging.lines(layout.logging(job.variation), record)
+        if lines is None or has_users_own(self._context.callbacks):
+            return self._run(job.base, job.variation, lambda _: _noted(record, entry.value))
+        make_directory(job.output_dir)
+        report = job_return(job.base, job.variation)
+        write_files(layout, job.variation, report.hydra_cfg)
+        for path, line in lines:
+            # As a FileHandler does it: in the locale's encoding, and from where the job would have run.
+            data = line.encode(locale.getpreferredencoding(False), "backslashreplace")
+            write(
+                os.path.join(job.output_dir if layout.changes_directory(job.variation) else "", path), data, os.O_APPEND
             )
-            return entry.value
-
-        return self._run(job.config, task)
+        report.status = JobStatus.COMPLETED
+        report.return_value = entry.value
+        return report
 
     def failed(self, job: ComposedJob, error: BaseException) -> JobReturn:
         """Return what stands for a job that ended without a report of its own."""
-        report = JobReturn(
-            overrides=list(job.overrides),
-            cfg=task_config(job.config),
-            hydra_cfg=OmegaConf.masked_copy(job.config, "hydra"),
-            working_dir=os.getcwd(),
-            task_name=JobRuntime.instance().get("name"),
-            status=JobStatus.FAILED,
-        )
+        report = job_return(job.base, job.variation)
+        report.working_dir = os.getcwd()
+        report.status = JobStatus.FAILED
         report.return_value = error
         return report
 
@@ -126,10 +172,19 @@ class HydraRunner:
         Raises:
             LostResultError: The job's return value cannot be pickled.
         """
-        packed = copy.copy(report)
         value = report._return_value
-        if isinstance(value, BaseException) and report.status is JobStatus.FAILED:
-            packed.return_value = failure.freeze(value)
+        packed: Any
+        if report.status is JobStatus.COMPLETED and not has_users_own(self._context.callbacks):
+            config: Any = report.cfg
+            packed = Report(value, report.working_dir, None if is_untouched(config) else config)
+            if type(value) in _PLAIN and packed.config is None:
+                return pickle.dumps(packed)
+        else:
+            packed = copy.copy(report)
+            if isinstance(value, BaseException) and report.status is JobStatus.FAILED:
+                packed.return_value = failure.freeze(value)
+        import cloudpickle
+
         try:
             data: bytes = cloudpickle.dumps(packed)
         except Exception as error:
@@ -138,82 +193,43 @@ class HydraRunner:
             raise LostResultError(number, type(value).__qualname__, problem) from error
         return data
 
-    def unpack(self, data: bytes) -> JobReturn:
-        """Return the JobReturn that was packed; a failed job's exception with its traceback and causes."""
-        report: JobReturn = cloudpickle.loads(data)
-        if isinstance(report._return_value, failure.Frozen):
+    def unpack(self, data: bytes) -> JobReturn | Report:
+        """Return what was packed; a failed job's exception with its traceback and causes."""
+        report: JobReturn | Report = pickle.loads(data)
+        if isinstance(report, JobReturn) and isinstance(report._return_value, failure.Frozen):
             report.return_value = failure.thaw(report._return_value)
         return report
 
     def configure_logging(self) -> None:
         """Set logging up as it is between jobs: Hydra's own, not a job's."""
-        self._logging.configure()
+        self._logging.configure(*self._between_jobs)
 
-    def _run(self, config: DictConfig, task: Callable[[Any], Any]) -> JobReturn:
+    def _run(self, base: Base, variation: Variation, task: Callable[[Any], Any]) -> JobReturn:
         # Callbacks are told the task function: what they are given looks like it.
         functools.update_wrapper(task, self._task_function, updated=())
         try:
-            report = run_job(
-                hydra_context=self._context,
-                task_function=task,
-                config=config,
-                job_dir_key="hydra.sweep.dir",
-                job_subdir_key="hydra.sweep.subdir",
-            )
-            error = report._return_value
-            if report.status is JobStatus.FAILED and isinstance(error, BaseException):
-                error.__traceback__ = failure.without_frames_of(_PACKAGE, error.__traceback__)
-            return report
-        except BaseException as error:
-            # Hydra 1.4 hangs the whole JobReturn onto an exit on its way out; it is not to travel with the exception.
-            getattr(error, "__dict__", {}).pop("_hydra_job_return_handoff", None)
-            raise
+            report = run_job(self._context, base, variation, task, self._logging)
         finally:
             if os.getpid() == self._home:
-                self._logging.configure()
+                self.configure_logging()
+        config: Any = report.cfg
+        if not is_untouched(config) and is_same(config, base.task_config(variation)):
+            report.cfg = job_return(base, variation).cfg  # as good as the one that the task has read, and not made yet
+        return report
 
 
-@dataclass(frozen=True, slots=True)
-class _Logging:
-    """Hydra's logging between jobs. Hydra 1.4 wants to be told which targets may be instantiated, 1.3 does not know."""
-
-    master: DictConfig
-    whitelist: Any
-
-    def configure(self) -> None:
-        hydra = self.master.hydra
-        if self.whitelist is None:
-            configure_log(hydra.hydra_logging, hydra.verbose)
-        else:
-            configure: Any = configure_log  # typed by whichever Hydra is installed
-            configure(hydra.hydra_logging, hydra.verbose, execution_whitelist=self.whitelist)
+def _plain_logging(master: DictConfig) -> tuple[Any, Any]:
+    conf = master.hydra.hydra_logging
+    verbose = master.hydra.verbose
+    return (
+        None if conf is None else OmegaConf.to_container(conf, resolve=True),
+        OmegaConf.to_container(verbose) if OmegaConf.is_config(verbose) else verbose,
+    )
 
 
-class SweepEndCallback:
-    """Tells parcache that the sweep is over. Stands in Hydra's list of callbacks; never leaves the process."""
-
-    def __init__(self, at_end: Callable[[], None]) -> None:
-        self._at_end = at_end
-
-    def on_multirun_end(self, **_: Any) -> None:
-        """Call back."""
-        self._at_end()
-
-    def _pass(self, **_: Any) -> None:
-        """Hydra calls every callback for every event."""
-
-    on_multirun_start = on_run_start = on_run_end = on_job_start = on_job_end = on_compose_config = _pass
-
-
-def _users_own(callbacks: Callbacks) -> Callbacks:
-    kept = copy.copy(callbacks)
-    kept.callbacks = [item for item in callbacks.callbacks if not isinstance(item, SweepEndCallback)]
-    return kept
-
-
-def _note_in_job_log(message: str) -> None:
-    """Write one line into the job's log file and nowhere else."""
-    record = log.makeRecord(log.name, logging.INFO, __file__, 0, message, (), None)
+def _noted(record: logging.LogRecord, value: Any) -> Any:
+    """Write one line into the job's log file and nowhere else; return the value."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
+    return value

@@ -90,9 +90,78 @@ def encode(tree: Any, path: str = "$") -> bytes:
     Raises:
         UnkeyableConfigError: A value has no stable form, or the tree is nested deeper than 200 levels.
     """
-    out = bytearray()
+    out: list[bytes] = []
     _write(tree, out, path, 0)
-    return bytes(out)
+    return b"".join(out)
+
+
+class Outline:
+    """The canonical form of a tree in pieces, for the forms of many trees that differ from it in few places.
+
+    A place is the tuple of the keys (as strings; indices for items of lists) that lead to it. Nothing here writes
+    lengths over more than a leaf, so that a piece can be exchanged without a change to any other.
+    """
+
+    def __init__(self, tree: Any) -> None:
+        self._pieces: list[bytes] = []
+        self._spans: dict[tuple[str, ...], tuple[int, int]] = {}
+        self._refusals: dict[tuple[str, ...], UnkeyableConfigError] = {}
+        self._lay_out(tree, (), 0)
+
+    def __contains__(self, place: tuple[str, ...]) -> bool:
+        """Tell whether something stands at a place."""
+        return place in self._spans
+
+    def form(self, changes: Mapping[tuple[str, ...], Any]) -> bytes:
+        """Return the canonical form of the tree with other values at some places.
+
+        No place may lie below another one.
+
+        Raises:
+            UnkeyableConfigError: A value that remains, or a new one, has no stable form.
+            KeyError: Nothing stands at a place.
+        """
+        pieces = self._pieces.copy()
+        for place, value in changes.items():
+            start, end = self._spans[place]
+            leaf = _LEAVES.get(type(value))
+            pieces[start] = leaf(value) if leaf is not None else encode(value, ".".join(("$", *place)))
+            if end > start + 1:
+                pieces[start + 1 : end] = [b""] * (end - start - 1)
+        for refused, error in self._refusals.items():
+            if not any(refused[: len(place)] == place for place in changes):
+                raise error
+        return b"".join(pieces)
+
+    def _lay_out(self, value: Any, place: tuple[str, ...], depth: int) -> None:
+        start = len(self._pieces)
+        try:
+            if depth > _MAX_DEPTH:
+                raise _too_deep(".".join(("$", *place)))
+            self._lay_out_inside(value, place, depth)
+        except UnkeyableConfigError as error:
+            del self._pieces[start:]
+            self._refusals[place] = error
+            self._pieces.append(b"")
+        self._spans[place] = start, len(self._pieces)
+
+    def _lay_out_inside(self, value: Any, place: tuple[str, ...], depth: int) -> None:
+        path = ".".join(("$", *place))
+        if isinstance(value, Record):
+            self._pieces.append(_sized(b"r", _text(value.type_name)))
+            self._lay_out_inside(value.fields, place, depth + 1)
+        elif isinstance(value, Mapping):
+            pairs = _sorted_pairs(value, path, depth)
+            self._pieces.append(b"d%d;" % len(pairs))
+            for form, key, item in pairs:
+                self._pieces.append(form)
+                self._lay_out(item, (*place, str(key)), depth + 1)
+        elif isinstance(value, (list, tuple)):
+            self._pieces.append(b"l%d;" % len(value))
+            for index, item in enumerate(value):
+                self._lay_out(item, (*place, str(index)), depth + 1)
+        else:
+            _write(value, self._pieces, path, depth)
 
 
 def prune(tree: Any, patterns: Sequence[str]) -> Any:
@@ -184,54 +253,64 @@ _LEAVES: Final[dict[type, Callable[[Any], bytes]]] = {
 }
 
 
-def _write(value: Any, out: bytearray, path: str, depth: int) -> None:
+def _write(value: Any, out: list[bytes], path: str, depth: int) -> None:
     leaf = _LEAVES.get(type(value))
     if leaf is not None:
-        out += leaf(value)
+        out.append(leaf(value))
         return
     if depth > _MAX_DEPTH:
-        raise UnkeyableConfigError(path, f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself")
+        raise _too_deep(path)
     if isinstance(value, Refused):
         raise UnkeyableConfigError(path, value.problem)
     if isinstance(value, Enum):
         _write_enum(value, out, path, depth)
     elif isinstance(value, PurePath):
-        out += _sized(b"p", _text(str(value)))
+        out.append(_sized(b"p", _text(str(value))))
     elif isinstance(value, Record):
-        out += _sized(b"r", _text(value.type_name))
+        out.append(_sized(b"r", _text(value.type_name)))
         _write(value.fields, out, path, depth + 1)
     elif isinstance(value, Expression):
-        out += _sized(b"x", _text(value.text))
+        out.append(_sized(b"x", _text(value.text)))
         _write(value.reads, out, path, depth + 1)
     elif isinstance(value, Mapping):
         _write_mapping(value, out, path, depth)
     elif isinstance(value, (list, tuple)):
-        out += b"l%d;" % len(value)
+        out.append(b"l%d;" % len(value))
         for index, item in enumerate(value):
             _write(item, out, f"{path}.{index}", depth + 1)
     else:
         raise UnkeyableConfigError(path, f"{qualified_name(type(value))} objects have no stable form")
 
 
-def _write_enum(value: Enum, out: bytearray, path: str, depth: int) -> None:
-    out += (
-        b"e" + _sized(b"s", _text(qualified_name(type(value)))) + _sized(b"s", _text(value.name or ""))
-    )  # a flag's has none
+def _write_enum(value: Enum, out: list[bytes], path: str, depth: int) -> None:
+    name = value.name or ""  # a flag's combination has none
+    out.append(b"e" + _sized(b"s", _text(qualified_name(type(value)))) + _sized(b"s", _text(name)))
+    inner: list[bytes] = []
     try:
-        _write(value.value, out, path, depth + 1)
+        _write(value.value, inner, path, depth + 1)
     except UnkeyableConfigError:
         # The class's own code is in the fingerprint; a member whose value has no form is told apart by its name.
-        out += b"o"
+        inner.append(b"o")
+    out.extend(inner)
 
 
-def _write_mapping(value: Mapping[Any, Any], out: bytearray, path: str, depth: int) -> None:
+def _write_mapping(value: Mapping[Any, Any], out: list[bytes], path: str, depth: int) -> None:
+    pairs = _sorted_pairs(value, path, depth)
+    out.append(b"d%d;" % len(pairs))
+    for form, key, item in pairs:
+        out.append(form)
+        _write(item, out, f"{path}.{key}", depth + 1)
+
+
+def _sorted_pairs(value: Mapping[Any, Any], path: str, depth: int) -> list[tuple[bytes, Any, Any]]:
     pairs: list[tuple[bytes, Any, Any]] = []
     for key, item in value.items():
-        buffer = bytearray()
-        _write(key, buffer, path, depth + 1)
-        pairs.append((bytes(buffer), key, item))
+        form: list[bytes] = []
+        _write(key, form, path, depth + 1)
+        pairs.append((b"".join(form), key, item))
     pairs.sort(key=lambda pair: pair[0])
-    out += b"d%d;" % len(pairs)
-    for form, key, item in pairs:
-        out += form
-        _write(item, out, f"{path}.{key}", depth + 1)
+    return pairs
+
+
+def _too_deep(path: str) -> UnkeyableConfigError:
+    return UnkeyableConfigError(path, f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself")

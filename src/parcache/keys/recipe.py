@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from parcache.keys.canonical import digest, encode, prune
@@ -37,10 +38,35 @@ def make_key(
     Raises:
         UnkeyableConfigError: A value that is not ignored has no stable form.
     """
+    return key_of_digest(digest(encode(prune(config, ignore))), code, salt=salt, env=env, python=python)
+
+
+def key_of_digest(
+    config: str,
+    code: str,
+    *,
+    salt: str = "",
+    env: Mapping[str, str | None] | None = None,
+    python: str | None = None,
+) -> Key:
+    """Return the key of a config whose canonical form, ignored keys removed, has this digest."""
     if python is None:
-        optimized = f" -{'O' * sys.flags.optimize}" if sys.flags.optimize else ""
-        python = f"{sys.version_info[0]}.{sys.version_info[1]}{optimized}"
-    config_digest = digest(encode(prune(config, ignore)))
-    variables = tuple(sorted((env or {}).items()))
-    whole = digest(encode([RECIPE, config_digest, code, python, salt, variables]))
-    return Key(whole, RECIPE, config_digest, code, python, salt, variables)
+        python = _RUNNING
+    variables = tuple(sorted(env.items())) if env else ()
+    # The form of the list [RECIPE, config, code, python, salt, variables]: a list is its length and its items' forms.
+    whole = digest(b"".join((b"l6;", encode(RECIPE), encode(config), _rest(code, python, salt, variables))))
+    return Key(whole, RECIPE, config, code, python, salt, variables)
+
+
+@lru_cache(maxsize=256)
+def _rest(code: str, python: str, salt: str, variables: tuple[tuple[str, str | None], ...]) -> bytes:
+    """Return what is the same for all jobs of one code and one environment."""
+    return b"".join(map(encode, (code, python, salt, variables)))
+
+
+def _running() -> str:
+    optimized = f" -{'O' * sys.flags.optimize}" if sys.flags.optimize else ""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}{optimized}"
+
+
+_RUNNING: Final = _running()

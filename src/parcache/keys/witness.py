@@ -22,10 +22,10 @@ from __future__ import annotations
 import marshal
 import os
 import stat
-import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -39,6 +39,7 @@ _TICK_NS: Final = 10_000_000
 # Bytecode written this long after its source's last change cannot come from an import that the change overtook.
 _SETTLED_NS: Final = 5_000_000_000
 _IMPORTED_IN: Final = os.getpid()
+_MAX_SETTLED: Final = 256
 
 
 def process_start_ns(pid: int | None = None) -> int | None:
@@ -52,6 +53,8 @@ def process_start_ns(pid: int | None = None) -> int | None:
         return time.time_ns() - int(age_s * 1e9)
     except (OSError, ValueError, IndexError, AttributeError):
         pass
+    import subprocess
+
     try:
         shown = subprocess.run(  # noqa: S603
             ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=True
@@ -61,8 +64,44 @@ def process_start_ns(pid: int | None = None) -> int | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was in ``sys.modules`` at one moment."""
+
+    names: frozenset[str]
+    modules: list[ModuleType]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a job leaves to be said: files that are ``unproven``, first-party files that no source stands for."""
+
+    unproven: tuple[str, ...]
+    strangers: tuple[str, ...]
+
+
+NOTHING: Final = Seen((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """Sources that a look proved; the modules that stood for them, with their specs; what was loaded by their names."""
+
+    sources: tuple[Source, ...]
+    specs: tuple[tuple[ModuleType, Any], ...]
+    names: tuple[tuple[str, ModuleType | None], ...]
+
+
 class Witness:
-    """Watches one process's modules. One is enough for each process; see ``of_this_process``. Not thread-safe."""
+    """Watches one process's modules. One is enough for each process; see ``of_this_process``. Not thread-safe.
+
+    A look at all loaded modules takes milliseconds, and most jobs change nothing. After a look that proved all
+    sources, the same sources stay proven while ``sys.modules`` holds the very same modules in the same order and no
+    module that stands for a source, by its file or by its name, has another spec: what is proven stays proven
+    whatever happens to its file, a module that comes, goes or is replaced changes ``sys.modules``, and a reload
+    changes the spec. What was observed of a file that is not loaded is then not renewed: an older observation
+    proves less, never more.
+    """
 
     def __init__(self, started_ns: int | None) -> None:
         self._started_ns = started_ns
@@ -70,28 +109,83 @@ class Witness:
         self._unloaded: dict[str, Signature | None] = {}
         self._covered: set[str] = set()
         self._strangers: set[str] = set()
+        self._loaded = Loaded(frozenset(), [])
+        self._settled: dict[int, _Settled] = {}
 
-    def observe(self, sources: Iterable[Source]) -> None:
+    def observe(self, sources: Sequence[Source]) -> None:
         """Look at the sources now: note what is not loaded yet, prove what can be proven."""
         self.unproven(sources)
 
-    def unproven(self, sources: Iterable[Source]) -> list[str]:
+    def unproven(self, sources: Sequence[Source]) -> list[str]:
         """Return the files whose loaded modules are not known to have the fingerprinted content."""
-        sources = list(sources)
+        return [] if self._is_settled(sources) else self._look(sources)
+
+    def begin(self, sources: Sequence[Source]) -> Loaded:
+        """Look at the sources before a job; return what is loaded, for ``end``."""
+        self.unproven(sources)
+        return self._loaded
+
+    def end(self, before: Loaded, sources: Sequence[Source]) -> Seen:
+        """Return what is to be said after a job that began with ``before``.
+
+        A stranger that no fingerprint ever covered stays one for later jobs: they find it imported already.
+        """
+        if before is self._loaded and not self._strangers and self._is_settled(sources):
+            return NOTHING
+        strangers = self._new_strangers(set(sys.modules) - before.names, sources)
+        return Seen(tuple(self.unproven(sources)), tuple(strangers))
+
+    def _is_settled(self, sources: Sequence[Source]) -> bool:
+        # By identity: a worker gets one tuple for all jobs that share it, and comparing long ones takes time.
+        settled = self._settled.get(id(sources))
+        if settled is None or settled.sources is not sources or list(sys.modules.values()) != self._loaded.modules:
+            return False
+        return all(getattr(module, "__spec__", None) is spec for module, spec in settled.specs) and all(
+            sys.modules.get(name) is module for name, module in settled.names
+        )
+
+    def _look(self, sources: Sequence[Source]) -> list[str]:
+        modules = sys.modules.copy()  # in one step: other threads may be importing
+        now = list(modules.values())
         files = {source.path for source in sources}
         self._covered |= files
-        loaded = _loaded_by_path()
-        return [
+        by_path = _by_path(now)
+        names = tuple((source.module, modules.get(source.module)) for source in sources)
+        standing = [
+            *(module for path in files for module in by_path.get(path, ())),
+            *(module for _, module in names if module is not None),
+        ]
+        specs = tuple((module, getattr(module, "__spec__", None)) for module in standing)
+        self._note_unloaded(files.difference(by_path), now)
+        missing = [
             source.path
             for source in sources
-            if not (self._is_proven(source, loaded) and _stands_for_its_name(source, files))
+            if not (
+                all(self._is_module_proven(source, module) for module in by_path.get(source.path, ()))
+                and _stands_for_its_name(source, files, modules)
+            )
         ]
+        if now != self._loaded.modules:
+            self._settled.clear()
+            self._loaded = Loaded(frozenset(modules), now)
+        if not missing and isinstance(sources, tuple):
+            if len(self._settled) >= _MAX_SETTLED:
+                self._settled.clear()
+            self._settled[id(sources)] = _Settled(sources, specs, names)
+        return missing
 
-    def strangers(self, names: Iterable[str], sources: Iterable[Source]) -> list[str]:
-        """Return the first-party files among these loaded modules that no source stands for.
+    def _note_unloaded(self, files: Iterable[str], modules: list[ModuleType]) -> None:
+        found: dict[str, Signature | None] = {}
+        for path in files:
+            try:
+                found[path] = signature(path)
+            except OSError:
+                found[path] = None
+        # A module is listed before its file is read: had another thread begun to import one meanwhile, it would show.
+        if list(sys.modules.values()) == modules:
+            self._unloaded.update(found)
 
-        One that no fingerprint ever covered stays a stranger to later jobs: they find it imported already.
-        """
+    def _new_strangers(self, names: Iterable[str], sources: Iterable[Source]) -> list[str]:
         covered = {source.path for source in sources}
         found = set()
         for name in names:
@@ -103,16 +197,6 @@ class Witness:
         self._strangers |= found
         self._strangers -= self._covered
         return sorted((found | self._strangers) - covered)
-
-    def _is_proven(self, source: Source, loaded: dict[str, list[ModuleType]]) -> bool:
-        modules = loaded.get(source.path, [])
-        if not modules:
-            try:
-                self._unloaded[source.path] = signature(source.path)
-            except OSError:
-                self._unloaded[source.path] = None
-            return True
-        return all(self._is_module_proven(source, module) for module in modules)
 
     def _is_module_proven(self, source: Source, module: ModuleType) -> bool:
         try:
@@ -145,29 +229,24 @@ def of_this_process() -> Witness:
     return Witness(process_start_ns() if os.getpid() == _IMPORTED_IN else None)
 
 
-def uncovered(names: Iterable[str], sources: Iterable[Source]) -> list[str]:
-    """Return the first-party files among these loaded modules that no source stands for; see ``Witness``."""
-    return of_this_process().strangers(names, sources)
-
-
 def _file_of(module: ModuleType | None) -> str | None:
     path = getattr(module, "__file__", None)
     return os.path.abspath(path) if isinstance(path, str) else None
 
 
-def _loaded_by_path() -> dict[str, list[ModuleType]]:
-    """Return the loaded modules by file. One file can be loaded under several names, and under a wrong one."""
+def _by_path(modules: Iterable[ModuleType]) -> dict[str, list[ModuleType]]:
+    """Return loaded modules by file. One file can be loaded under several names, and under a wrong one."""
     found: dict[str, list[ModuleType]] = {}
-    for module in list(sys.modules.values()):
+    for module in modules:
         path = _file_of(module)
         if path is not None:
             found.setdefault(path, []).append(module)
     return found
 
 
-def _stands_for_its_name(source: Source, files: set[str]) -> bool:
+def _stands_for_its_name(source: Source, files: set[str], modules: dict[str, ModuleType]) -> bool:
     """Tell whether no code that is not fingerprinted is loaded under the source's name: its file may have moved."""
-    path = _file_of(sys.modules.get(source.module)) if source.module != "__main__" else None
+    path = _file_of(modules.get(source.module)) if source.module != "__main__" else None
     return path is None or path == source.path or path in files or party_of(path) is not Party.FIRST
 
 

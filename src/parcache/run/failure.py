@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
 from typing import Any, Final
 
-import cloudpickle
-
 from parcache.errors import RemoteJobError
 
 _MAX_CHAIN: Final = 1000
@@ -165,6 +163,8 @@ def _pickled(error: BaseException) -> bytes | None:
     if _members(error):
         message = text(getattr(error, "message", error))
         attempts = (_Group(kind, message, dict(error.__dict__)), _Group(kind, message, {}))
+    import cloudpickle
+
     for attempt in attempts:
         try:
             data: bytes = cloudpickle.dumps(attempt)

@@ -1,7 +1,7 @@
-"""What happens to one unit of work inside a worker: run it, publish its result, send back its report.
+"""What happens to a parcel of units inside a worker: run each, publish its result, send back its report.
 
-What is the same for all jobs of a batch travels once for each worker, as the initializer's argument; a unit carries
-only what differs.
+What is the same for all jobs of a sweep travels once for each worker, as the initializer's argument; what some of
+them share travels as parts; a unit carries only what differs.
 """
 
 from __future__ import annotations
@@ -10,42 +10,34 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
-
-import cloudpickle
+from typing import Any, Final, Protocol
 
 from parcache.errors import CannotTravelError, LostResultError
-from parcache.keys import witness
-from parcache.keys.distributions import versions
-from parcache.keys.fingerprint import Source
-from parcache.model import NOT_ASKED, Key, Outcome, Stored, Storing
+from parcache.model import Outcome
 from parcache.run import failure
-from parcache.store.store import Store
+from parcache.run.parts import Packed, Parts, Shelf
+from parcache.run.unit import Brief, Delivery, Parcel, Sealed, Ticket, Unit
+from parcache.run.watch import Watch, code_refusal
 
+__all__ = [
+    "Brief",
+    "Parts",
+    "Runner",
+    "Ticket",
+    "Unit",
+    "Watch",
+    "code_refusal",
+    "execute_parcel",
+    "install_here",
+    "release",
+    "unseal",
+]
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """The permission to publish a unit's result, and what must hold for it: the code and the distributions here."""
-
-    store: Store
-    key: Key
-    sources: tuple[Source, ...]
-    distributions: tuple[tuple[str, str], ...]
-    record: dict[str, Any]
-    explanation: dict[str, Any]
-    refusal: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One job on its way to a worker. ``config`` is the composed config, opaque to this floor."""
-
-    number: int
-    config: Any
-    ticket: Ticket | None
+# A parcel whose jobs turn out longer than they were goes back to where others can help with the rest.
+_ENOUGH_S: Final = 0.1
 
 
 class Runner(Protocol):
@@ -57,8 +49,12 @@ class Runner(Protocol):
     def cannot_travel(self) -> str | None:
         """Return what of the runner cannot be pickled, and why; None where it all can."""
 
-    def run(self, unit: Unit, watch: Watch) -> Any:
-        """Run one job and return its report; the task function is to be called through ``watch.call``."""
+    def run(self, unit: Unit, common: Any, watch: Watch) -> Any:
+        """Run one job and return its report; the task function is to be called through ``watch.call``.
+
+        ``common`` is the part that the unit names, the same object for every job that names it here; None where
+        it names none.
+        """
 
     def pack(self, report: Any) -> bytes:
         """Return a report as bytes.
@@ -71,102 +67,12 @@ class Runner(Protocol):
         """Return the report that these bytes are, in the sweeping process."""
 
 
-class Watch:
-    """Stands around the call of the task function: takes its time, checks what ran, publishes the result."""
-
-    def __init__(self, ticket: Ticket | None) -> None:
-        self._ticket = ticket
-        self.run_time_s = 0.0
-        self.stored = NOT_ASKED
-
-    def refuse(self, reason: str) -> None:
-        """Do not publish this result."""
-        if self._ticket is not None:
-            self._ticket = None
-            self.stored = Stored(Storing.REFUSED, reason)
-
-    def call(self, task: Callable[[Any], Any], config: Any) -> Any:
-        """Return ``task(config)``; publish the value before anybody else sees it."""
-        if self._ticket is None:
-            return self._timed(task, config)
-        watcher = witness.of_this_process()
-        watcher.observe(self._ticket.sources)
-        before = set(sys.modules)
-        try:
-            value = self._timed(task, config)
-        finally:
-            # Also after a failure: what a failed job has imported stays for the jobs that follow it here.
-            strangers = watcher.strangers(set(sys.modules) - before, self._ticket.sources)
-        self.stored = self._publish(self._ticket, watcher, strangers, value)
-        return value
-
-    def _timed(self, task: Callable[[Any], Any], config: Any) -> Any:
-        started = time.perf_counter()
-        try:
-            return task(config)
-        finally:
-            self.run_time_s = time.perf_counter() - started
-
-    def _publish(self, ticket: Ticket, watcher: witness.Witness, strangers: list[str], value: Any) -> Stored:
-        reason = (
-            ticket.refusal
-            or code_refusal(watcher, ticket.sources)
-            or _strangers_refusal(strangers)
-            or _distributions_refusal(ticket.distributions)
-        )
-        if reason:
-            return Stored(Storing.REFUSED, reason)
-        return ticket.store.publish(
-            ticket.key,
-            value,
-            run_time_s=self.run_time_s,
-            record=ticket.record,
-            explanation=ticket.explanation,
-        )
-
-
-def code_refusal(watcher: witness.Witness, sources: Sequence[Source]) -> str:
-    """Return why the code in this process is not known to be the fingerprinted code, or an empty string."""
-    changed = watcher.unproven(sources)
-    if changed:
-        return (
-            f"{', '.join(changed)} changed after this process may have imported the earlier text. "
-            "Start the command again to store results of the code as it is now"
-        )
-    return ""
-
-
-def _strangers_refusal(strangers: Sequence[str]) -> str:
-    if not strangers:
-        return ""
-    return (
-        f"{', '.join(strangers)} was imported in a way that the code fingerprint does not follow. "
-        "Import it by its literal name in a module that the task function uses"
-    )
-
-
-def _distributions_refusal(keyed: tuple[tuple[str, str], ...]) -> str:
-    """Compare the versions that the key was made of with those that this worker finds (looked up once a process)."""
-    here = versions(name for name, _ in keyed)
-    differing = [f"{name} {version} (here {here.get(name)})" for name, version in keyed if here.get(name) != version]
-    if not differing:
-        return ""
-    return f"a worker's packages are not those of the sweeping process: {', '.join(differing)}. Use one environment"
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A report, or the error in its place, from another process: bytes, so that nothing in it breaks the way back."""
-
-    data: bytes
-    is_error: bool
-
-
 @dataclass(frozen=True, slots=True)
 class _Installed:
     """``home`` is the id of the process in which the runner was made; ``error`` says why there is none here."""
 
     runner: Runner | None
+    shelf: Shelf
     error: BaseException | None = None
     home: int = 0
 
@@ -174,13 +80,14 @@ class _Installed:
 _INSTALLED: dict[str, _Installed] = {}
 
 
-def install_here(token: str, runner: Runner) -> Callable[[], None]:
-    """Install a live runner in this process under a token; return what every worker is to call first.
+def install_here(token: str, runner: Runner, parts: Parts) -> Callable[[], None]:
+    """Install a live runner and its parts in this process under a token; return what every worker is to call first.
 
-    Other processes get a copy: the runner is pickled, by cloudpickle, only when the returned function is.
+    Other processes get copies: the runner and the parts that there are now are pickled, by cloudpickle, only when
+    the returned function is.
     """
-    _INSTALLED[token] = _Installed(runner, home=os.getpid())
-    return partial(_install, token, _Travelling(runner))
+    _INSTALLED[token] = _Installed(runner, Shelf(parts.send()), home=os.getpid())
+    return partial(_install, token, _Travelling(runner, parts))
 
 
 def release(token: str) -> None:
@@ -189,17 +96,20 @@ def release(token: str) -> None:
 
 
 class _Travelling:
-    """A runner and what must be in place before it can be unpickled: the import path and the working directory."""
+    """A runner, its parts and what must be in place before it can be unpickled: import path and working directory."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, parts: Parts) -> None:
         self._runner = runner
+        self._parts = parts
 
     def __reduce__(self) -> tuple[Any, ...]:
+        import cloudpickle
+
         try:
             pickled = cloudpickle.dumps(self._runner)
         except Exception as error:
             raise CannotTravelError(self._runner.cannot_travel() or failure.text(error)) from None
-        return _Arrived, (pickled, list(sys.path), os.getcwd())
+        return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent())
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +117,12 @@ class _Arrived:
     pickled: bytes
     sys_path: list[str]
     folder: str
+    parts: dict[int, Packed]
 
     def unpack(self) -> Runner:
         sys.path[:] = self.sys_path
         os.chdir(self.folder)
-        runner: Runner = cloudpickle.loads(self.pickled)
+        runner: Runner = pickle.loads(self.pickled)
         runner.install()
         return runner
 
@@ -219,33 +130,52 @@ class _Arrived:
 def _install(token: str, source: Any) -> None:
     if token in _INSTALLED:
         return
+    shelf = Shelf(source.parts)
     try:
-        _INSTALLED[token] = _Installed(source.unpack())
+        _INSTALLED[token] = _Installed(source.unpack(), shelf)
     except BaseException as error:  # told job by job: a worker that dies at its start breaks the pool for all
-        _INSTALLED[token] = _Installed(None, error)
+        _INSTALLED[token] = _Installed(None, shelf, error)
 
 
-def execute(token: str, unit: Unit) -> Outcome:
-    """Run a unit in this worker and return its outcome.
+def execute_parcel(token: str, parcel: Parcel, *, clock: Callable[[], float] = time.perf_counter) -> Delivery:
+    """Run a parcel's units in this worker, one after the other, until it has taken long enough.
 
     Raises nothing, except that a KeyboardInterrupt passes in the process that sweeps.
     """
     installed = _INSTALLED[token]
-    watch = Watch(unit.ticket)
+    installed.shelf.bring(parcel.parts)
+    outcomes: list[Outcome] = []
+    times_s: list[float] = []
+    started = last = clock()
+    for unit in parcel.units:
+        outcomes.append(_execute(installed, unit))
+        now = clock()
+        times_s.append(now - last)
+        last = now
+        if now - started >= _ENOUGH_S:
+            break
+    return Delivery(tuple(outcomes), tuple(times_s))
+
+
+def _execute(installed: _Installed, unit: Unit) -> Outcome:
+    is_home = installed.home == os.getpid()
+    watch = Watch(None, None)
     report: Any = None
     error = installed.error
     if installed.runner is not None:
         try:
-            report = installed.runner.run(unit, watch)
+            shelf, ticket = installed.shelf, unit.ticket
+            common = shelf.get(unit.common) if unit.common is not None else None
+            watch = Watch(ticket, shelf.get(ticket.brief) if ticket is not None else None)
+            report = installed.runner.run(unit, common, watch)
         except BaseException as raised:
-            if isinstance(raised, KeyboardInterrupt) and installed.home == os.getpid():
+            if isinstance(raised, KeyboardInterrupt) and is_home:
                 raise
             error = raised
-    if installed.home == os.getpid():
+    if is_home:
         return Outcome(unit.number, report, error, watch.run_time_s, watch.stored)
-    return Outcome(
-        unit.number, _seal(unit.number, installed.runner, report, error), None, watch.run_time_s, watch.stored
-    )
+    sealed = _seal(unit.number, installed.runner, report, error)
+    return Outcome(unit.number, sealed, None, watch.run_time_s, watch.stored)
 
 
 def unseal(outcome: Outcome, runner: Runner) -> Outcome:

@@ -20,13 +20,12 @@ import importlib
 import io
 import json
 import math
+import pickle
 import re
 import struct
 import sys
 from collections.abc import Callable
 from typing import Any, Final
-
-import cloudpickle
 
 from parcache.errors import UnstorableResultError
 
@@ -38,6 +37,8 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BIG: Final = 1 << 63  # Python limits the digits that it reads as decimal
 _ARRAY_KINDS: Final = "biufcSUMm"
 _SCALAR_KINDS: Final = "biufcMm"  # a string scalar would lose its trailing NULs
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))  # json.dumps makes a new one each time
+_SIZE: Final = struct.Struct("<I")
 
 
 class _NotPlainError(Exception):
@@ -54,6 +55,8 @@ def encode(value: Any) -> tuple[str, bytes]:
         return PLAIN, _encode_plain(value)
     except _NotPlainError:
         pass
+    import cloudpickle  # only here: a quarter of the time that importing this module takes without it
+
     try:
         return CLOUDPICKLE, cloudpickle.dumps(value)
     except Exception as error:
@@ -69,19 +72,19 @@ def decode(codec: str, data: bytes) -> Any:
     if codec == PLAIN:
         return _decode_plain(data)
     if codec == CLOUDPICKLE:
-        return cloudpickle.loads(data)
+        return pickle.loads(data)
     raise ValueError(f"unknown codec {codec!r}")
 
 
 def _encode_plain(value: Any) -> bytes:
     writer = _Writer()
-    tree = json.dumps(writer.tree(value, 0), separators=(",", ":")).encode("ascii")
-    return struct.pack("<I", len(tree)) + tree + b"".join(writer.blobs)
+    tree = _JSON.encode(writer.tree(value, 0)).encode("ascii")
+    return _SIZE.pack(len(tree)) + tree + b"".join(writer.blobs)
 
 
 def _decode_plain(data: bytes) -> Any:
-    (size,) = struct.unpack_from("<I", data)
-    tree = json.loads(data[4 : 4 + size])
+    (size,) = _SIZE.unpack_from(data)
+    tree = json.loads(data[4 : 4 + size].decode("ascii"))  # bytes would have their encoding guessed
     return _Reader(memoryview(data)[4 + size :]).value(tree)
 
 
@@ -165,36 +168,38 @@ class _Writer:
 class _Reader:
     def __init__(self, blobs: memoryview) -> None:
         self._blobs = blobs
-        self._makers: dict[str, Callable[[Any], Any]] = {
-            "float": float,
-            "int": lambda text: int(text, 16),
-            "complex": lambda parts: complex(*map(float.fromhex, parts)),
-            "bytes": lambda place: bytes(self._blob(place)),
-            "str": lambda place: bytes(self._blob(place)).decode("utf-8", "surrogatepass"),
-            "list": self._items,
-            "tuple": lambda items: tuple(self._items(items)),
-            "set": lambda items: set(self._items(items)),
-            "frozenset": lambda items: frozenset(self._items(items)),
-            "dict": lambda pairs: {self.value(key): self.value(item) for key, item in pairs},
-            "array": self._array,
-            "scalar": lambda place: self._array(place)[()],
-        }
 
     def value(self, tree: Any) -> Any:
         if not isinstance(tree, dict):
             return tree
         ((kind, content),) = tree.items()
-        return self._makers[kind](content)
+        return _MAKERS[kind](self, content)
 
-    def _items(self, items: list[Any]) -> list[Any]:
+    def items(self, items: list[Any]) -> list[Any]:
         return [self.value(item) for item in items]
 
-    def _array(self, place: list[int]) -> Any:
+    def array(self, place: list[int]) -> Any:
         numpy: Any = importlib.import_module("numpy")  # only a value that holds an array needs it
 
-        buffer = io.BytesIO(self._blob(place))
+        buffer = io.BytesIO(self.blob(place))
         return numpy.lib.format.read_array(buffer, allow_pickle=False)
 
-    def _blob(self, place: list[int]) -> memoryview:
+    def blob(self, place: list[int]) -> memoryview:
         offset, size = place
         return self._blobs[offset : offset + size]
+
+
+_MAKERS: Final[dict[str, Callable[[_Reader, Any], Any]]] = {
+    "float": lambda _, text: float(text),
+    "int": lambda _, text: int(text, 16),
+    "complex": lambda _, parts: complex(*map(float.fromhex, parts)),
+    "bytes": lambda reader, place: bytes(reader.blob(place)),
+    "str": lambda reader, place: bytes(reader.blob(place)).decode("utf-8", "surrogatepass"),
+    "list": _Reader.items,
+    "tuple": lambda reader, items: tuple(reader.items(items)),
+    "set": lambda reader, items: set(reader.items(items)),
+    "frozenset": lambda reader, items: frozenset(reader.items(items)),
+    "dict": lambda reader, pairs: {reader.value(key): reader.value(item) for key, item in pairs},
+    "array": _Reader.array,
+    "scalar": lambda reader, place: reader.array(place)[()],
+}

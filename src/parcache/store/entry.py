@@ -7,7 +7,8 @@
     sizes        u32 header, u64 payload, u64 appendix, in bytes
     header       JSON object: the key's parts, codec, run time, when, where; unknown members are ignored
     payload      the value, by the codec that the header names
-    appendix     JSON object, compressed by zlib: what is only needed to explain the key (overrides, config)
+    appendix     JSON objects, each a zlib stream, one after the other: what is only needed to explain the key
+                 (overrides, config). A member of a later one stands in place of an earlier one's. Minor 0: at most one
     digest       32 bytes, BLAKE2b-256 over all that stands before
 
 A reader refuses a newer major format, ignores what a newer minor one adds, and believes nothing of an entry whose
@@ -30,10 +31,12 @@ from parcache.model import Key
 
 MAGIC: Final = b"parcache"
 MAJOR: Final = 1
-MINOR: Final = 0
+MINOR: Final = 1
 _FIXED: Final = struct.Struct("<8sHHIQQ")
 _DIGEST_BYTES: Final = 32
 PREFIX_BYTES: Final = len(MAGIC) + 2
+_WORTH_COMPRESSING_BYTES: Final = 256
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))  # json.dumps makes a new one each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +53,28 @@ class RawEntry:
 
     def explanation(self) -> dict[str, Any]:
         """Return what explains the key: an empty dict where nothing was kept."""
-        return dict(json.loads(zlib.decompress(self.appendix))) if self.appendix else {}
+        found: dict[str, Any] = {}
+        rest = self.appendix
+        while rest:
+            stream = zlib.decompressobj()
+            found.update(json.loads(stream.decompress(rest) + stream.flush()))
+            rest = stream.unused_data
+        return found
 
 
 def pack_explanation(explanation: Mapping[str, Any]) -> bytes:
-    """Return the bytes of an entry's appendix."""
-    return zlib.compress(json.dumps(explanation, separators=(",", ":")).encode("ascii"), 1)
+    """Return one stream of an entry's appendix."""
+    data = _JSON.encode(explanation).encode("ascii")
+    if len(data) >= _WORTH_COMPRESSING_BYTES:
+        return zlib.compress(data, 1)
+    stream = zlib.compressobj(0, zlib.DEFLATED, 9, 1)  # the smallest window: the default's 256 KiB cost 20 us to get
+    return stream.compress(data) + stream.flush()
 
 
 def pack(entry: RawEntry) -> bytes:
     """Return an entry's bytes."""
     key = entry.key
-    header = json.dumps(
+    header = _JSON.encode(
         {
             "key": {
                 "digest": key.digest,
@@ -70,14 +83,13 @@ def pack(entry: RawEntry) -> bytes:
                 "code": key.code,
                 "python": key.python,
                 "salt": key.salt,
-                "env": [list(pair) for pair in key.env],
+                "env": key.env,
             },
             "codec": entry.codec,
             "run_time_s": entry.run_time_s,
             "created_ns": entry.created_ns,
             "record": dict(entry.record),
-        },
-        separators=(",", ":"),
+        }
     ).encode("ascii")
     sizes = len(header), len(entry.payload), len(entry.appendix)
     body = b"".join((_FIXED.pack(MAGIC, MAJOR, MINOR, *sizes), header, entry.payload, entry.appendix))
@@ -116,15 +128,15 @@ def unpack(data: bytes, path: str, digest: str) -> RawEntry:
     first = _FIXED.size + sizes[0]
     second = first + sizes[1]
     try:
-        header = json.loads(bytes(body[_FIXED.size : first]))
+        header = json.loads(data[_FIXED.size : first].decode("ascii"))  # bytes would have their encoding guessed
         entry = RawEntry(
             _key(header["key"]),
             str(header["codec"]),
-            bytes(body[first:second]),
+            data[first:second],
             float(header["run_time_s"]),
             int(header["created_ns"]),
-            dict(header.get("record", {})),
-            bytes(body[second:]),
+            dict(header.get("record", ())),
+            data[second:-_DIGEST_BYTES],
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptEntryError(path, f"its header cannot be read: {type(error).__name__}") from None

@@ -17,6 +17,7 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class StorePaths:
 
     def entry(self, digest: str) -> str:
         """Return the file of the entry with this key digest."""
-        return os.path.join(self.entries, digest[:2], f"{digest}.entry")
+        return f"{self.root}/entries/{digest[:2]}/{digest}.entry"  # once a lookup: os.path.join takes ten times as long
 
     def code(self, digest: str) -> str:
         """Return the file that says what a fingerprint was made of."""
@@ -60,5 +61,9 @@ class StorePaths:
 
     def scratch(self, name: str) -> str:
         """Return a file name nobody else uses; it tells who left it, should it be left behind."""
-        owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(6)}"
-        return os.path.join(self.tmp, f"{name}.{owner}")
+        return f"{self.tmp}/{name}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}"
+
+
+@lru_cache(maxsize=1)
+def _host() -> str:
+    return socket.gethostname()

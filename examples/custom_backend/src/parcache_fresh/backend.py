@@ -21,6 +21,8 @@ class WorkerDiedError(RuntimeError):
 class FreshBackend:
     """Executes each function in a new Python process; ``workers`` is how many run at a time."""
 
+    jobs_per_call = 1  # a process for each job, however short
+
     def __init__(self, workers: int = 2) -> None:
         self.capacity = workers
         self._initializer = b""

@@ -1,0 +1,140 @@
+"""The values of a config's leaves where they follow from other leaves in a simple way.
+
+Resolving one interpolation through OmegaConf takes 0.4 ms, most of it for parsing. Those that consist of text and
+``${absolute.paths}`` to leaves are resolved here, in microseconds and for each job of a sweep anew; for everything else
+``InvolvedError`` says that OmegaConf has to be asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from omegaconf import AnyNode, DictConfig, StringNode
+
+from parcache.hydra.nodes import PRIMITIVES, Place, find
+
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE: Final = re.compile(rf"\$\{{({_NAME}(?:\.{_NAME})*)\}}")
+_KEYWORDS: Final = frozenset({"true", "false", "null", "inf", "nan"})
+
+
+class InvolvedError(Exception):
+    """The value cannot be told without OmegaConf."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """Text and references in turn; ``is_text``: the result is a string whatever it refers to."""
+
+    parts: tuple[str | Place, ...]
+    is_text: bool
+
+
+def references(text: str) -> tuple[str | Place, ...] | None:
+    """Split an interpolation into text and the absolute places that it refers to; None where it is less simple."""
+    parts: list[str | Place] = []
+    end = 0
+    for match in _REFERENCE.finditer(text):
+        parts.append(text[end : match.start()])
+        place = tuple(match.group(1).split("."))
+        if _KEYWORDS.intersection(part.lower() for part in place):
+            return None
+        parts.append(place)
+        end = match.end()
+    parts.append(text[end:])
+    if any("$" in part or "\\" in part for part in parts if isinstance(part, str)):
+        return None
+    return tuple(part for part in parts if part != "")
+
+
+class Values:
+    """The leaves of one config. ``config`` is not changed while this is in use. Not thread-safe."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self._config = config
+        self._known: dict[Place, Any] = {}
+        self._reach: dict[Place, frozenset[Place] | None] = {}
+
+    def get(self, place: Place, changes: Mapping[Place, Any]) -> Any:
+        """Return the value of the leaf at a place, resolved, with some leaves changed.
+
+        Raises:
+            InvolvedError: The value cannot be told without OmegaConf.
+        """
+        return self._get(place, changes, ())
+
+    def reach(self, place: Place) -> frozenset[Place] | None:
+        """Return the places whose change can change the value at a place (parents count), itself left out.
+
+        None where that cannot be told.
+        """
+        if place not in self._reach:
+            self._reach[place] = None  # stands where it refers to itself
+            self._reach[place] = self._reached(place)
+        return self._reach[place]
+
+    def _reached(self, place: Place) -> frozenset[Place] | None:
+        try:
+            leaf = self._leaf(place)
+        except InvolvedError:
+            return None
+        found: set[Place] = set()
+        if isinstance(leaf, _Template):
+            for part in leaf.parts:
+                if isinstance(part, tuple):
+                    inner = self.reach(part)
+                    if inner is None:
+                        return None
+                    found |= inner
+                    found.update(part[:size] for size in range(1, len(part) + 1))
+        return frozenset(found)
+
+    def _get(self, place: Place, changes: Mapping[Place, Any], above: tuple[Place, ...]) -> Any:
+        if place in changes:
+            value = changes[place]
+            if type(value) not in PRIMITIVES or (type(value) is str and ("$" in value or value == "???")):
+                raise InvolvedError
+            return value
+        if changes and any(place[:size] in changes for size in range(1, len(place))):
+            raise InvolvedError
+        leaf = self._leaf(place)
+        if not isinstance(leaf, _Template):
+            return leaf
+        if place in above:
+            raise InvolvedError
+        return _filled(leaf, [self._part(part, changes, (*above, place)) for part in leaf.parts])
+
+    def _part(self, part: str | Place, changes: Mapping[Place, Any], above: tuple[Place, ...]) -> Any:
+        return self._get(part, changes, above) if isinstance(part, tuple) else part
+
+    def _leaf(self, place: Place) -> Any:
+        """Return the value at a place, or the template that makes it."""
+        if place not in self._known:
+            self._known[place] = self._compiled(place)
+        known = self._known[place]
+        if known is InvolvedError:
+            raise InvolvedError
+        return known
+
+    def _compiled(self, place: Place) -> Any:
+        node = find(self._config, place)
+        value = node.__dict__.get("_val") if node is not None else None
+        if type(value) not in PRIMITIVES or value == "???":
+            return InvolvedError
+        if type(value) is not str or "${" not in value:
+            return InvolvedError if type(value) is str and "\\$" in value else value
+        parts = references(value)
+        # Nodes of other types check and convert what an interpolation yields.
+        if parts is None or type(node) not in (AnyNode, StringNode):
+            return InvolvedError
+        return _Template(parts, type(node) is StringNode)
+
+
+def _filled(template: _Template, parts: list[Any]) -> Any:
+    value = parts[0] if len(parts) == 1 and not template.is_text else "".join(map(str, parts))
+    if type(value) is str and ("$" in value or "\\" in value or value == "???"):
+        raise InvolvedError
+    return value

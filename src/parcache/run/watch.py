@@ -1,0 +1,119 @@
+"""What stands around the call of the task function: its time, the proof of what ran, the result's way to the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from parcache.keys import witness
+from parcache.keys.distributions import versions
+from parcache.keys.fingerprint import Source
+from parcache.model import NOT_ASKED, Stored, Storing
+from parcache.run.unit import Brief, Ticket
+from parcache.store.entry import pack_explanation
+
+
+class Watch:
+    """Stands around the call of the task function: takes its time, checks what ran, publishes the result."""
+
+    def __init__(self, ticket: Ticket | None, brief: Brief | None) -> None:
+        """Take up a unit's ticket and the brief that it names; without both nothing is published."""
+        self._ticket = ticket
+        self._brief = brief
+        self.run_time_s = 0.0
+        self.stored = NOT_ASKED
+
+    def refuse(self, reason: str) -> None:
+        """Do not publish this result."""
+        if self._ticket is not None:
+            self._ticket = None
+            self.stored = Stored(Storing.REFUSED, reason)
+
+    def call(self, task: Callable[[Any], Any], config: Any) -> Any:
+        """Return ``task(config)``; publish the value before anybody else sees it."""
+        if self._ticket is None or self._brief is None:
+            return self._timed(task, config)
+        sources = self._brief.sources
+        if sources is None:
+            value = self._timed(task, config)
+            self.stored = self._publish(self._ticket, self._brief, witness.NOTHING, value)
+            return value
+        watcher = witness.of_this_process()
+        before = watcher.begin(sources)
+        try:
+            value = self._timed(task, config)
+        finally:
+            # Also after a failure: what a failed job has imported stays for the jobs that follow it here.
+            seen = watcher.end(before, sources)
+        self.stored = self._publish(self._ticket, self._brief, seen, value)
+        return value
+
+    def _timed(self, task: Callable[[Any], Any], config: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return task(config)
+        finally:
+            self.run_time_s = time.perf_counter() - started
+
+    def _publish(self, ticket: Ticket, brief: Brief, seen: witness.Seen, value: Any) -> Stored:
+        reason = (
+            brief.refusal
+            or _unproven_refusal(seen.unproven)
+            or _strangers_refusal(seen.strangers)
+            or _distributions_refusal(brief.distributions)
+        )
+        if reason:
+            return Stored(Storing.REFUSED, reason)
+        try:
+            shared = _packed_explanation(brief)
+        except (TypeError, ValueError, RecursionError) as error:
+            return Stored(Storing.REFUSED, f"what explains its key is no JSON data: {type(error).__name__}: {error}")
+        return brief.store.publish(
+            ticket.key,
+            value,
+            run_time_s=self.run_time_s,
+            record={**brief.record, "output_dir": ticket.output_dir},
+            explanation=ticket.explanation,
+            shared=shared,
+        )
+
+
+def code_refusal(watcher: witness.Witness, sources: Sequence[Source]) -> str:
+    """Return why the code in this process is not known to be the fingerprinted code, or an empty string."""
+    return _unproven_refusal(watcher.unproven(sources))
+
+
+def _unproven_refusal(changed: Sequence[str]) -> str:
+    if not changed:
+        return ""
+    return (
+        f"{', '.join(changed)} changed after this process may have imported the earlier text. "
+        "Start the command again to store results of the code as it is now"
+    )
+
+
+def _strangers_refusal(strangers: Sequence[str]) -> str:
+    if not strangers:
+        return ""
+    return (
+        f"{', '.join(strangers)} was imported in a way that the code fingerprint does not follow. "
+        "Import it by its literal name in a module that the task function uses"
+    )
+
+
+@lru_cache(maxsize=64)
+def _distributions_refusal(keyed: tuple[tuple[str, str], ...]) -> str:
+    """Compare the versions that the key was made of with those that this worker finds, once a process."""
+    here = versions(name for name, _ in keyed)
+    differing = [f"{name} {version} (here {here.get(name)})" for name, version in keyed if here.get(name) != version]
+    if not differing:
+        return ""
+    return f"a worker's packages are not those of the sweeping process: {', '.join(differing)}. Use one environment"
+
+
+@lru_cache(maxsize=64)
+def _packed_explanation(brief: Brief) -> bytes:
+    # By the brief's identity: its mapping is the base config, which would take longer to compare than to pack.
+    return pack_explanation(brief.explanation)
