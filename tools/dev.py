@@ -1,4 +1,4 @@
-"""Everything that a newcomer or CI runs, with nothing but Python: ``python3 tools/dev.py demo|test|lint``.
+"""Everything that a newcomer or CI runs, with nothing but Python: ``python3 tools/dev.py demo|test|lint|fuzz|bench``.
 
 Environments are made below ``.venv*`` and made again when what they are made of changes.
 """
@@ -18,27 +18,36 @@ DIGITS = ["train.py", "-m", "hydra/launcher=parcache"]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["demo", "test", "lint"])
-    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where the environment lies")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="Other arguments go to pytest or to the benchmarks.", allow_abbrev=False
+    )
+    parser.add_argument("command", choices=["demo", "test", "lint", "fuzz", "bench"])
+    parser.add_argument("--venv", type=Path, help="where the environment lies (default: .venv; for bench .venv-bench)")
     parser.add_argument("--hydra", default="", help="a version specifier such as '<1.4' or '==1.4.0rc3'")
-    parser.add_argument("rest", nargs="*", help="arguments for pytest")
-    options, unknown = parser.parse_known_args()
+    parser.add_argument("--examples", type=int, default=20_000, help="how many compositions fuzz compares")
+    # Not a positional of its own: argparse would part what belongs together, such as the two words of "-k name".
+    options, rest = parser.parse_known_args()
     if sys.version_info < (3, 10):  # noqa: UP036 - whatever python3 is, it gets this far
         print("parcache needs Python 3.10 or newer; this is", sys.version.split()[0], file=sys.stderr)
         return 2
-    python = environment(options.venv, options.hydra)
+    if options.command == "bench":  # the peers bring plugins into every Hydra app: not into the tests' environment
+        python = environment(options.venv or ROOT / ".venv-bench", options.hydra, "bench")
+        return run(python, "-m", "benchmarks", *rest)
+    python = environment(options.venv or ROOT / ".venv", options.hydra, "test,lint,examples")
     if options.command == "demo":
         return demo(python)
     if options.command == "lint":
         return lint(python)
-    return run(python, "-m", "pytest", *options.rest, *unknown)
+    if options.command == "fuzz":
+        return fuzz(python, options.examples, rest)
+    return run(python, "-m", "pytest", *rest)
 
 
-def environment(folder: Path, hydra: str) -> Path:
-    """Return the Python of an environment that has parcache (editable), its tests, lints and examples."""
+def environment(folder: Path, hydra: str, extras: str) -> Path:
+    """Return the Python of an environment that has parcache (editable) with these extras."""
     python = folder / "bin" / "python"
-    recipe = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + hydra.encode() + sys.version.encode()).hexdigest()
+    made_of = "\n".join([hydra, extras, sys.version])
+    recipe = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + made_of.encode()).hexdigest()
     stamp = folder / "parcache-recipe"
     if stamp.exists() and stamp.read_text() == recipe and python.exists():
         return python
@@ -53,7 +62,7 @@ def environment(folder: Path, hydra: str) -> Path:
     # Pre-releases are admitted for Hydra and OmegaConf alone: pip takes them where a specifier names one.
     if "rc" in hydra:
         subprocess.run([*pip, "--pre", *wanted], check=True)
-    subprocess.run([*pip, "--editable", f"{ROOT}[test,lint,examples]", *wanted], check=True)
+    subprocess.run([*pip, "--editable", f"{ROOT}[{extras}]", *wanted], check=True)
     stamp.write_text(recipe)
     return python
 
@@ -71,6 +80,13 @@ def demo(python: Path) -> int:
         if code:
             return code
     return 0
+
+
+def fuzz(python: Path, examples: int, arguments: list[str]) -> int:
+    """Compose this many jobs of drawn sweeps with parcache and with Hydra, on all cores, and compare them."""
+    os.environ["PARCACHE_FUZZ_EXAMPLES"] = str(examples)
+    tests = ["tests/test_composer_differential.py", "-k", "any_sweep"]
+    return run(python, "-m", "pytest", *tests, *arguments)
 
 
 def lint(python: Path) -> int:
