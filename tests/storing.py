@@ -10,8 +10,8 @@ from parcache.model import Key, Stored, Storing
 from parcache.store.entry import pack_explanation
 from parcache.store.store import Store
 
-KEY = Key("ab" * 32, 1, "config", "code", "3.11", "")
-OTHER = Key("cd" * 32, 1, "other", "code", "3.11", "")
+KEY = Key("ab" * 20, 1, "config", "code", "3.11", "")
+OTHER = Key("cd" * 20, 1, "other", "code", "3.11", "")
 VALUE = {"accuracy": 0.97, "curve": [1, 2.5, None], "blob": b"\x00\xff"}
 SHARED = pack_explanation({"config": {"x": 0}, "overrides": []})
 

@@ -82,7 +82,7 @@ def test_helper_edited_after_it_was_imported_lets_the_sweep_go_on_storing(gated:
     running.finish().check()
     assert len(gated.entries()) == 4
     assert '"new", "new", "new", "new"' in gated.run(script="report.py").check().out
-    (gated.folder / "late.py").write_text(original)
+    gated.write(late=original)
     gated.runs.unlink()
     assert '"old", "old", "old", "old"' in gated.run(script="report.py").check().out
     assert gated.executions() == []

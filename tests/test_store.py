@@ -16,7 +16,7 @@ import pytest
 
 from parcache.errors import StoreUnavailableError
 from parcache.model import Storing
-from parcache.store.entry import unpack
+from parcache.store.entry import MAJOR, MINOR, unpack
 from parcache.store.store import Store
 from tests.storing import KEY, VALUE, Opaque, publish, published, scratch_files
 
@@ -72,7 +72,7 @@ def test_open_makes_a_store_that_keeps_out_of_git_and_backups(store: Store) -> N
     """A store ignores itself in git and carries the tag that backup tools look for."""
     assert Path(store.paths.gitignore).read_text() == "*\n"
     assert Path(store.paths.cachedir_tag).read_bytes().startswith(b"Signature: 8a477f597d28d172789f06886806bc55")
-    assert json.loads(Path(store.paths.format).read_text()) == {"major": 1, "minor": 1}
+    assert json.loads(Path(store.paths.format).read_text()) == {"major": MAJOR, "minor": MINOR}
 
 
 def test_open_readonly_makes_nothing(tmp_path: Path) -> None:

@@ -140,15 +140,15 @@ def test_open_damaged_format_file_warns_once_and_goes_on(
 @pytest.mark.parametrize("writable", [True, False])
 def test_open_newer_format_is_refused_with_the_way_out(store: Store, writable: bool) -> None:
     """A store made by a newer parcache is refused by both formats and what to do, and stays as it is."""
-    Path(store.paths.format).write_text('{"major": 2, "minor": 0}')
+    Path(store.paths.format).write_text('{"major": 3, "minor": 0}')
     with pytest.raises(NewerFormatError, match=r"store format 2.*reads up to 1.*pip install -U parcache"):
         Store.open(store.paths.root, writable=writable)
-    assert Path(store.paths.format).read_text() == '{"major": 2, "minor": 0}'
+    assert Path(store.paths.format).read_text() == '{"major": 3, "minor": 0}'
 
 
 def test_open_newer_minor_format_is_accepted(store: Store) -> None:
     """A newer minor format is read and written."""
-    Path(store.paths.format).write_text('{"major": 1, "minor": 9, "colour": "red"}')
+    Path(store.paths.format).write_text('{"major": 2, "minor": 9, "colour": "red"}')
     published(Store.open(store.paths.root, writable=True))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ class Job:
     key: Key | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A stored result: the value and what was recorded with it. ``run_time_s`` is the task function's own time.
 
     ``created_ns`` is when it was published, in ns since the epoch by the clock of the machine that ran the job.
@@ -48,7 +47,7 @@ class Entry:
     key: Key
     value: Any
     run_time_s: float
-    record: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    record: Mapping[str, Any] = MappingProxyType({})
     created_ns: int = 0
 
 

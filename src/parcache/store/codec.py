@@ -1,14 +1,15 @@
 """Values as bytes. ``plain`` executes nothing when it is read; ``cloudpickle`` stands behind it for all the rest.
 
 A plain value is built of None, bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset (each of
-exactly these types), numpy scalars and numpy arrays without objects. Its bytes are::
+exactly these types), numpy scalars and numpy arrays without objects. Its bytes are one of::
 
-    u32 length of the tree | the tree as JSON | blobs, one after the other: bytes as they are, arrays as .npy files
+    the tree as JSON
+    a zero byte | u32 length of the tree | the tree as JSON | blobs, one after the other: arrays as .npy files
 
-In the tree, null, booleans, integers below 2**63, finite floats and strings stand for themselves; everything else is an
-object with one member, whose name is the type: ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``,
-``{"array": [offset, size]}``. Lists are ``{"list": [...]}`` too, which leaves no second reading. A string with
-surrogates is ``{"str": [offset, size]}``, a blob in UTF-8 with them passed: JSON would join a pair into one character.
+In the tree, null, booleans, integers below 2**63, finite floats, strings, lists, and dicts whose keys are all strings
+that do not begin with ``!`` stand for themselves. Everything else is an object with one member, whose name is ``!`` and
+the type: ``{"!tuple": [...]}``, ``{"!dict": [[key, value], ...]}``, ``{"!array": [offset, size]}``. A string with
+surrogates is ``{"!str": [offset, size]}``, a blob in UTF-8 with them passed: JSON would join a pair into one character.
 
 A value that contains the same mutable object twice is left to cloudpickle, which keeps that identity; one that
 contains the same tuple or frozenset very often, or that is nested deeply, is left to it as well.
@@ -16,7 +17,6 @@ contains the same tuple or frozenset very often, or that is nested deeply, is le
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import math
@@ -25,6 +25,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from parcache.errors import UnstorableResultError
@@ -38,7 +39,9 @@ _BIG: Final = 1 << 63  # Python limits the digits that it reads as decimal
 _ARRAY_KINDS: Final = "biufcSUMm"
 _SCALAR_KINDS: Final = "biufcMm"  # a string scalar would lose its trailing NULs
 _JSON: Final = json.JSONEncoder(separators=(",", ":"))  # json.dumps makes a new one each time
-_SIZE: Final = struct.Struct("<I")
+_WITH_BLOBS: Final = struct.Struct("<BI")
+_NPY_1_0: Final = struct.Struct("<8sH")  # what begins a .npy file whose header is shorter than 64 KiB, and its length
+_NPY_MAGIC: Final = b"\x93NUMPY\x01\x00"
 
 
 class _NotPlainError(Exception):
@@ -63,14 +66,20 @@ def encode(value: Any) -> tuple[str, bytes]:
         raise UnstorableResultError(type(value).__qualname__, f"{type(error).__name__}: {error}") from error
 
 
-def decode(codec: str, data: bytes) -> Any:
+def decode(codec: str, data: bytes | memoryview) -> Any:
     """Return the value that ``encode`` was given.
 
     Raises:
         Exception: Anything at all: the bytes are not this codec's, a class is gone, a module does not import.
     """
     if codec == PLAIN:
-        return _decode_plain(data)
+        if not data[0]:
+            return _decode_with_blobs(data)
+        text = str(data, "ascii")
+        value, end = _SCAN(text, 0)
+        if end != len(text):
+            raise ValueError("the tree goes on after its end")
+        return value
     if codec == CLOUDPICKLE:
         return pickle.loads(data)
     raise ValueError(f"unknown codec {codec!r}")
@@ -79,13 +88,16 @@ def decode(codec: str, data: bytes) -> Any:
 def _encode_plain(value: Any) -> bytes:
     writer = _Writer()
     tree = _JSON.encode(writer.tree(value, 0)).encode("ascii")
-    return _SIZE.pack(len(tree)) + tree + b"".join(writer.blobs)
+    return b"".join((_WITH_BLOBS.pack(0, len(tree)), tree, *writer.blobs)) if writer.blobs else tree
 
 
-def _decode_plain(data: bytes) -> Any:
-    (size,) = _SIZE.unpack_from(data)
-    tree = json.loads(data[4 : 4 + size].decode("ascii"))  # bytes would have their encoding guessed
-    return _Reader(memoryview(data)[4 + size :]).value(tree)
+def _decode_with_blobs(data: bytes | memoryview) -> Any:
+    _, size = _WITH_BLOBS.unpack_from(data)
+    first = _WITH_BLOBS.size + size
+    value, end = _scanner(_Blobs(memoryview(data)[first:]).make)(str(data[_WITH_BLOBS.size : first], "ascii"), 0)
+    if end != size:
+        raise ValueError("the tree goes on after its end")
+    return value
 
 
 class _Writer:
@@ -100,29 +112,30 @@ class _Writer:
         if value is None or kind is bool:
             return value
         if kind is str:
-            has_surrogates = not value.isascii() and _SURROGATE.search(value)
-            return {"str": self._blob(value.encode("utf-8", "surrogatepass"))} if has_surrogates else value
+            return {"!str": self._blob(value.encode("utf-8", "surrogatepass"))} if _has_surrogates(value) else value
         if kind is int:
-            return value if -_BIG < value < _BIG else {"int": hex(value)}
+            return value if -_BIG < value < _BIG else {"!int": hex(value)}
         if kind is float:
-            return value if math.isfinite(value) else {"float": repr(value)}
+            return value if math.isfinite(value) else {"!float": repr(value)}
         if kind is complex:
-            return {"complex": [value.real.hex(), value.imag.hex()]}
+            return {"!complex": [value.real.hex(), value.imag.hex()]}
         if kind is bytes:
-            return {"bytes": self._blob(value)}
+            return {"!bytes": self._blob(value)}
         if depth > _MAX_DEPTH:
             raise _NotPlainError
         if kind in (list, dict, set):
             self._see(value)
         elif kind in (tuple, frozenset):
             self._see_again(value)
-        if kind in (list, tuple):
-            return {kind.__name__: [self.tree(item, depth + 1) for item in value]}
-        if kind in (set, frozenset):
-            return {kind.__name__: [self.tree(item, depth + 1) for item in value]}
+        if kind is list:
+            return [self.tree(item, depth + 1) for item in value]
+        if kind in (tuple, set, frozenset):
+            return {f"!{kind.__name__}": [self.tree(item, depth + 1) for item in value]}
         if kind is dict:
+            if all(type(key) is str and key[:1] != "!" and not _has_surrogates(key) for key in value):
+                return {key: self.tree(item, depth + 1) for key, item in value.items()}
             pairs = [[self.tree(key, depth + 1), self.tree(item, depth + 1)] for key, item in value.items()]
-            return {"dict": pairs}
+            return {"!dict": pairs}
         return self._numpy(value)
 
     def _see(self, value: Any) -> None:
@@ -156,7 +169,7 @@ class _Writer:
             self._see(value)
         buffer = io.BytesIO()
         numpy.lib.format.write_array(buffer, numpy.asanyarray(value), allow_pickle=False)
-        return {"array" if is_array else "scalar": self._blob(buffer.getvalue())}
+        return {"!array" if is_array else "!scalar": self._blob(buffer.getvalue())}
 
     def _blob(self, data: bytes) -> list[int]:
         offset = self._size
@@ -165,41 +178,79 @@ class _Writer:
         return [offset, len(data)]
 
 
-class _Reader:
+class _Blobs:
+    """Makes what lies beside the tree."""
+
     def __init__(self, blobs: memoryview) -> None:
         self._blobs = blobs
 
-    def value(self, tree: Any) -> Any:
-        if not isinstance(tree, dict):
-            return tree
-        ((kind, content),) = tree.items()
-        return _MAKERS[kind](self, content)
+    def make(self, found: dict[str, Any]) -> Any:
+        """Return what an object in the tree stands for."""
+        kind = next(iter(found), "")
+        if kind == "!array":
+            return self._array(found[kind])
+        if kind == "!scalar":
+            return self._array(found[kind])[()]
+        if kind == "!bytes":
+            return bytes(self._blob(found[kind]))
+        if kind == "!str":
+            return str(self._blob(found[kind]), "utf-8", "surrogatepass")
+        return _make(found)
 
-    def items(self, items: list[Any]) -> list[Any]:
-        return [self.value(item) for item in items]
-
-    def array(self, place: list[int]) -> Any:
-        numpy: Any = importlib.import_module("numpy")  # only a value that holds an array needs it
-
-        buffer = io.BytesIO(self.blob(place))
-        return numpy.lib.format.read_array(buffer, allow_pickle=False)
-
-    def blob(self, place: list[int]) -> memoryview:
+    def _blob(self, place: list[int]) -> memoryview:
         offset, size = place
         return self._blobs[offset : offset + size]
 
+    def _array(self, place: list[int]) -> Any:
+        import numpy  # only a value that holds an array needs it
 
-_MAKERS: Final[dict[str, Callable[[_Reader, Any], Any]]] = {
-    "float": lambda _, text: float(text),
-    "int": lambda _, text: int(text, 16),
-    "complex": lambda _, parts: complex(*map(float.fromhex, parts)),
-    "bytes": lambda reader, place: bytes(reader.blob(place)),
-    "str": lambda reader, place: bytes(reader.blob(place)).decode("utf-8", "surrogatepass"),
-    "list": _Reader.items,
-    "tuple": lambda reader, items: tuple(reader.items(items)),
-    "set": lambda reader, items: set(reader.items(items)),
-    "frozenset": lambda reader, items: frozenset(reader.items(items)),
-    "dict": lambda reader, pairs: {reader.value(key): reader.value(item) for key, item in pairs},
-    "array": _Reader.array,
-    "scalar": lambda reader, place: reader.array(place)[()],
+        blob = self._blob(place)
+        start = _NPY_1_0.unpack_from(blob)
+        end = _NPY_1_0.size + start[-1]
+        if start[0] != _NPY_MAGIC:
+            return numpy.lib.format.read_array(io.BytesIO(blob), allow_pickle=False)
+        shape, in_fortran_order, dtype = _npy_header(bytes(blob[:end]))
+        order: Any = "F" if in_fortran_order else "C"
+        return numpy.ndarray(shape, dtype, blob, end, order=order).copy(order)
+
+
+@lru_cache(maxsize=64)
+def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, Any]:
+    """Return shape, order and type that an array's ``.npy`` header names; numpy parses it by ``ast``, in 40 us."""
+    import numpy
+
+    file = io.BytesIO(data)
+    numpy.lib.format.read_magic(file)
+    shape, in_fortran_order, dtype = numpy.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject:
+        raise ValueError("an array of objects is not plain")
+    return shape, in_fortran_order, dtype
+
+
+def _scanner(make: Callable[[dict[str, Any]], Any]) -> Callable[[str, int], tuple[Any, int]]:
+    """Return what reads a tree; ``make`` is given each object in it, those within before those around them."""
+    decoder: Any = json.JSONDecoder(object_hook=make)
+    scan: Callable[[str, int], tuple[Any, int]] = decoder.scan_once  # decode() looks for white space besides
+    return scan
+
+
+def _make(found: dict[str, Any]) -> Any:
+    """Return what an object in the tree stands for, where that needs no blobs."""
+    kind = next(iter(found), "")
+    return _MAKERS[kind](found[kind]) if kind[:1] == "!" else found
+
+
+_MAKERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "!float": float,
+    "!int": lambda text: int(text, 16),
+    "!complex": lambda parts: complex(*map(float.fromhex, parts)),
+    "!tuple": tuple,
+    "!set": set,
+    "!frozenset": frozenset,
+    "!dict": dict,
 }
+_SCAN: Final = _scanner(_make)
+
+
+def _has_surrogates(text: str) -> bool:
+    return not text.isascii() and _SURROGATE.search(text) is not None

@@ -5,61 +5,112 @@
     magic        8 bytes   b"parcache"
     format       u16 major, u16 minor, little-endian
     sizes        u32 header, u64 payload, u64 appendix, in bytes
-    header       JSON object: the key's parts, codec, run time, when, where; unknown members are ignored
-    payload      the value, by the codec that the header names
+    run time     f64 in s; the task function's own
+    created      i64 in ns since the epoch (UTC)
+    key          32 bytes: the key's digest, filled up with zeros
+    codec        16 bytes: its name, filled up with zeros
+    header       JSON object: the key's parts, when, where; unknown members are ignored
+    payload      the value, by the codec
     appendix     JSON objects, each a zlib stream, one after the other: what is only needed to explain the key
-                 (overrides, config). A member of a later one stands in place of an earlier one's. Minor 0: at most one
-    digest       32 bytes, BLAKE2b-256 over all that stands before
+                 (overrides, config). A member of a later one stands in place of an earlier one's
+    checksum     16 bytes, XXH3-128 over all that stands before
+
+What every hit needs stands outside of the header, which is only parsed when somebody asks for what is in it.
 
 A reader refuses a newer major format, ignores what a newer minor one adds, and believes nothing of an entry whose
-digest does not fit.
+checksum does not fit. The checksum finds damage; it is no protection against a forger.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import struct
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import xxhash
 
 from parcache.errors import CorruptEntryError, NewerFormatError
 from parcache.model import Key
 
 MAGIC: Final = b"parcache"
-MAJOR: Final = 1
-MINOR: Final = 1
-_FIXED: Final = struct.Struct("<8sHHIQQ")
-_DIGEST_BYTES: Final = 32
+MAJOR: Final = 2
+MINOR: Final = 0
+_FIXED: Final = struct.Struct("<8sHHIQQdq32s16s")
+_CHECKSUM_BYTES: Final = 16
+_SMALLEST_BYTES: Final = _FIXED.size + _CHECKSUM_BYTES
+_NAMES: Final = {name.encode("ascii").ljust(16, b"\0"): name for name in ("plain", "cloudpickle")}
 PREFIX_BYTES: Final = len(MAGIC) + 2
 _WORTH_COMPRESSING_BYTES: Final = 256
 _JSON: Final = json.JSONEncoder(separators=(",", ":"))  # json.dumps makes a new one each time
 
 
-@dataclass(frozen=True, slots=True)
-class RawEntry:
-    """A checked entry whose value has not been decoded yet. ``created_ns`` is in ns since the epoch (UTC)."""
+class RawEntry(NamedTuple):
+    """A checked entry whose header has not been parsed and whose value has not been decoded yet."""
 
-    key: Key
+    path: str
     codec: str
-    payload: bytes
     run_time_s: float
     created_ns: int
-    record: Mapping[str, Any]
-    appendix: bytes = b""
+    header: bytes
+    payload: memoryview
+    appendix: memoryview
+
+    def key(self) -> Key:
+        """Return the key with all its parts.
+
+        Raises:
+            CorruptEntryError: The header does not say.
+        """
+        try:
+            parts = json.loads(self.header)["key"]
+            env = tuple((str(name), value) for name, value in parts["env"])
+            return Key(
+                str(parts["digest"]),
+                int(parts["recipe"]),
+                str(parts["config"]),
+                str(parts["code"]),
+                str(parts["python"]),
+                str(parts["salt"]),
+                env,
+            )
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise CorruptEntryError(self.path, f"its header cannot be read: {type(error).__name__}") from None
 
     def explanation(self) -> dict[str, Any]:
         """Return what explains the key: an empty dict where nothing was kept."""
         found: dict[str, Any] = {}
-        rest = self.appendix
+        rest = bytes(self.appendix)
         while rest:
             stream = zlib.decompressobj()
             found.update(json.loads(stream.decompress(rest) + stream.flush()))
             rest = stream.unused_data
         return found
+
+
+class Record(Mapping[str, Any]):
+    """What was recorded beside a value, parsed when it is asked for; empty where the header does not say."""
+
+    def __init__(self, header: bytes) -> None:
+        self._header = header
+
+    @cached_property
+    def _members(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._header).get("record", ()))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return {}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
 
 
 def pack_explanation(explanation: Mapping[str, Any]) -> bytes:
@@ -71,29 +122,38 @@ def pack_explanation(explanation: Mapping[str, Any]) -> bytes:
     return stream.compress(data) + stream.flush()
 
 
-def pack(entry: RawEntry) -> bytes:
+def pack(
+    key: Key,
+    codec: str,
+    payload: bytes,
+    *,
+    run_time_s: float,
+    created_ns: int,
+    record: Mapping[str, Any],
+    appendix: bytes = b"",
+) -> bytes:
     """Return an entry's bytes."""
-    key = entry.key
-    header = _JSON.encode(
-        {
-            "key": {
-                "digest": key.digest,
-                "recipe": key.recipe,
-                "config": key.config,
-                "code": key.code,
-                "python": key.python,
-                "salt": key.salt,
-                "env": key.env,
-            },
-            "codec": entry.codec,
-            "run_time_s": entry.run_time_s,
-            "created_ns": entry.created_ns,
-            "record": dict(entry.record),
-        }
-    ).encode("ascii")
-    sizes = len(header), len(entry.payload), len(entry.appendix)
-    body = b"".join((_FIXED.pack(MAGIC, MAJOR, MINOR, *sizes), header, entry.payload, entry.appendix))
-    return body + _checksum(body)
+    parts = {
+        "digest": key.digest,
+        "recipe": key.recipe,
+        "config": key.config,
+        "code": key.code,
+        "python": key.python,
+        "salt": key.salt,
+        "env": key.env,
+    }
+    header = _JSON.encode({"key": parts, "record": dict(record)}).encode("ascii")
+    sizes = len(header), len(payload), len(appendix)
+    names = _filled(bytes.fromhex(key.digest), 32), _filled(codec.encode("ascii"), 16)
+    fixed = _FIXED.pack(MAGIC, MAJOR, MINOR, *sizes, run_time_s, created_ns, *names)
+    body = b"".join((fixed, header, payload, appendix))
+    return body + xxhash.xxh3_128_digest(body)
+
+
+def _filled(data: bytes, size: int) -> bytes:
+    if len(data) > size:
+        raise ValueError(f"{len(data)} bytes do not fit a field of {size}")
+    return data.ljust(size, b"\0")
 
 
 def major_of(prefix: bytes) -> int | None:
@@ -112,51 +172,30 @@ def unpack(data: bytes, path: str, digest: str) -> RawEntry:
         CorruptEntryError: They are not an entry, not a whole one, or another key's.
         NewerFormatError: They are in a newer major format.
     """
-    if len(data) < _FIXED.size + _DIGEST_BYTES:
+    codec, payload, run_time_s, created_ns, header = value_part(data, path, digest)
+    appendix = memoryview(data)[_FIXED.size + len(header) + len(payload) : -_CHECKSUM_BYTES]
+    return RawEntry(path, codec, run_time_s, created_ns, header, payload, appendix)
+
+
+def value_part(data: bytes, path: str, digest: str) -> tuple[str, memoryview, float, int, bytes]:
+    """Return codec, payload, run time, time of creation and header of an entry, checked as by ``unpack``."""
+    if len(data) < _SMALLEST_BYTES:
         raise CorruptEntryError(path, f"{len(data)} bytes are too few")
-    magic, major, _, *sizes = _FIXED.unpack_from(data)
-    body = memoryview(data)[:-_DIGEST_BYTES]
-    whole = hmac.compare_digest(_checksum(body), data[-_DIGEST_BYTES:])
+    magic, major, _, header, payload, appendix, run_time_s, created_ns, key, codec = _FIXED.unpack_from(data)
     if magic != MAGIC:
         raise CorruptEntryError(path, "it does not begin like an entry")
-    if major > MAJOR and whole:  # a format that changes the digest rule is named by format.json
+    if major < MAJOR:
+        raise CorruptEntryError(path, f"it is in format {major}, which no released version wrote")
+    view = memoryview(data)
+    if not data.endswith(xxhash.xxh3_128_digest(view[:-_CHECKSUM_BYTES])):
+        raise CorruptEntryError(path, "its checksum does not fit its content")
+    if major > MAJOR:  # a format that changes the checksum's rule is named by format.json
         raise NewerFormatError(path, major, MAJOR)
-    if not whole:
-        raise CorruptEntryError(path, "its digest does not fit its content")
-    if _FIXED.size + sum(sizes) != len(body):
+    first = _FIXED.size + header
+    second = first + payload
+    if second + appendix + _CHECKSUM_BYTES != len(data):
         raise CorruptEntryError(path, "its sizes do not add up")
-    first = _FIXED.size + sizes[0]
-    second = first + sizes[1]
-    try:
-        header = json.loads(data[_FIXED.size : first].decode("ascii"))  # bytes would have their encoding guessed
-        entry = RawEntry(
-            _key(header["key"]),
-            str(header["codec"]),
-            data[first:second],
-            float(header["run_time_s"]),
-            int(header["created_ns"]),
-            dict(header.get("record", ())),
-            data[second:-_DIGEST_BYTES],
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise CorruptEntryError(path, f"its header cannot be read: {type(error).__name__}") from None
-    if entry.key.digest != digest:
-        raise CorruptEntryError(path, f"it belongs to key {entry.key.digest}")
-    return entry
-
-
-def _key(parts: Mapping[str, Any]) -> Key:
-    env = tuple((str(name), value) for name, value in parts["env"])
-    return Key(
-        str(parts["digest"]),
-        int(parts["recipe"]),
-        str(parts["config"]),
-        str(parts["code"]),
-        str(parts["python"]),
-        str(parts["salt"]),
-        env,
-    )
-
-
-def _checksum(body: bytes | memoryview) -> bytes:
-    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
+    if not key.startswith(bytes.fromhex(digest)):
+        raise CorruptEntryError(path, f"it belongs to another key, {key.hex()}")
+    name = _NAMES.get(codec) or codec.rstrip(b"\0").decode("ascii", "replace")
+    return name, view[first:second], run_time_s, created_ns, data[_FIXED.size : first]

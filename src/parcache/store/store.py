@@ -28,11 +28,12 @@ from parcache.errors import (
 )
 from parcache.model import Entry, Key, Stored, Storing
 from parcache.store import codec
-from parcache.store.entry import MAJOR, MINOR, PREFIX_BYTES, RawEntry, major_of, pack, pack_explanation, unpack
+from parcache.store.entry import MAJOR, MINOR, PREFIX_BYTES, Record, major_of, pack, pack_explanation, value_part
 from parcache.store.paths import StorePaths
 
 log = logging.getLogger(__name__)
 
+_SMALL_BYTES: Final = 1 << 16
 _CACHEDIR_TAG: Final = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This file is a cache directory tag created by parcache.\n"
@@ -68,18 +69,29 @@ class Store:
         """
         path = self.paths.entry(key.digest)
         try:
-            raw = unpack(_content(path), path, key.digest)
-            value = _decode(raw, path)
+            try:
+                found = value_part(_content(path), path, key.digest)
+            except CorruptEntryError:
+                found = value_part(_content(path, in_full=True), path, key.digest)
         except FileNotFoundError:
             return None
         except (OSError, MemoryError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             log.warning("Entry %s cannot be read (%s); the job will run again.", path, reason)
             return None
-        except (CorruptEntryError, UnreadableValueError, NewerFormatError) as error:
+        except (CorruptEntryError, NewerFormatError) as error:
             log.warning("%s", error)
             return None
-        return Entry(raw.key, value, raw.run_time_s, raw.record, raw.created_ns)
+        try:
+            name, payload, run_time_s, created_ns, header = found
+            value = codec.decode(name, payload)
+        except MemoryError:
+            log.warning("Entry %s cannot be read (MemoryError); the job will run again.", path)
+            return None
+        except Exception as error:
+            log.warning("%s", UnreadableValueError(path, f"{type(error).__name__}: {error}"))
+            return None
+        return Entry(key, value, run_time_s, Record(header), created_ns)
 
     def publish(
         self,
@@ -99,10 +111,18 @@ class Store:
         try:
             name, payload = codec.encode(value)
             appendix = pack_explanation(explanation) if explanation else b""
-            raw = RawEntry(key, name, payload, run_time_s, time.time_ns(), record or {}, shared + appendix)
             path = self.paths.entry(key.digest)
             self._spare_newer(path)
-            self._write(path, pack(raw))
+            data = pack(
+                key,
+                name,
+                payload,
+                run_time_s=run_time_s,
+                created_ns=time.time_ns(),
+                record=record or {},
+                appendix=shared + appendix,
+            )
+            self._write(path, data)
         except (UnstorableResultError, NewerFormatError) as error:
             return Stored(Storing.REFUSED, str(error))
         except OSError as error:
@@ -126,7 +146,7 @@ class Store:
     def _spare_newer(path: str) -> None:
         """Refuse to replace what a newer parcache has stored."""
         try:
-            major = major_of(_content(path, PREFIX_BYTES))
+            major = major_of(_content(path)[:PREFIX_BYTES])
         except OSError:
             return
         if major is not None and major > MAJOR:
@@ -192,27 +212,22 @@ class Store:
             raise StoreUnavailableError(self.paths.root, problem) from None
 
 
-def _content(path: str, at_most_bytes: int | None = None) -> bytes:
-    """Return a file's bytes. Half the time that ``open`` takes, and every hit and every miss asks for one."""
+def _content(path: str, *, in_full: bool = False) -> bytes:
+    """Return a file's bytes: half the time that ``open`` takes, and every hit and every miss asks for one.
+
+    A small file is read once, unless it is to be read ``in_full``: a system may give less than there is.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        size = os.fstat(descriptor).st_size if at_most_bytes is None else at_most_bytes
-        data = os.read(descriptor, size)
-        while len(data) < size:  # the system may give less than it is asked for: 2 GiB at most
-            more = os.read(descriptor, size - len(data))
-            if not more:
-                break
-            data += more
-        return data
+        data = os.read(descriptor, _SMALL_BYTES)
+        if len(data) < _SMALL_BYTES and not in_full:
+            return data
+        parts = [data]
+        while parts[-1]:  # the system may give less than it is asked for: 2 GiB at most
+            parts.append(os.read(descriptor, max(_SMALL_BYTES, os.fstat(descriptor).st_size)))
+        return b"".join(parts)
     finally:
         os.close(descriptor)
-
-
-def _decode(raw: RawEntry, path: str) -> Any:
-    try:
-        return codec.decode(raw.codec, raw.payload)
-    except Exception as error:
-        raise UnreadableValueError(path, f"{type(error).__name__}: {error}") from error
 
 
 def _unwritable(root: str, error: OSError) -> str:
