@@ -85,7 +85,8 @@ def environment(name: str, *projects: Path) -> Path:
     python = folder / "bin" / "python"
     wanted = [f"{package}=={version(package)}" for package in ("hydra-core", "omegaconf")]
     stamp = folder / "recipe"
-    recipe = f"{sys.version}\n{wanted}\n"
+    needs = [(project / "pyproject.toml").read_text() for project in projects]  # what is to be installed beside them
+    recipe = "\n".join([sys.version, *wanted, *needs])
     if not stamp.exists() or stamp.read_text() != recipe:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         _install(python, *wanted, *map(str, projects))

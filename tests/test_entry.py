@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from parcache.errors import CorruptEntryError, NewerFormatError
 from parcache.model import Key
 from parcache.store import codec
-from parcache.store.entry import MAGIC, MAJOR, MINOR, RawEntry, Record, pack, pack_explanation, unpack
+from parcache.store.entry import MAGIC, MAJOR, MINOR, RawEntry, Record, pack, pack_explanation, unpack, unpack_whole
 
 GOLDEN = Path(__file__).parent / "golden" / "entry.bin"
 KEY = Key("ab" * 20, 1, "c0" * 20, "de" * 20, "3.11", "pepper", (("SEED", "7"), ("UNSET", None)))
@@ -190,3 +190,41 @@ def test_unpack_other_magic_is_refused() -> None:
     """A file of another kind is no entry, even under a digest that fits."""
     with pytest.raises(CorruptEntryError, match="does not begin like an entry"):
         unpack(sealed(b"PARCACHE" + packed()[8:-16]), "here", KEY.digest)
+
+
+@given(st.integers(0, len(packed()) * 8 - 1))
+def test_unpack_whole_entry_with_a_bit_flipped_is_refused(bit: int) -> None:
+    """The short way refuses whatever ``unpack`` would refuse."""
+    damaged = bytearray(packed())
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ValueError, match="not a whole entry"):
+        unpack_whole(bytes(damaged), KEY.digest)
+
+
+@pytest.mark.parametrize(
+    ("data", "digest"),
+    [
+        (packed(), "cd" * 20),
+        (remade(major=MAJOR + 1), KEY.digest),
+        (remade(major=1), KEY.digest),
+        (packed() + b"\0", KEY.digest),
+        (packed()[:-1], KEY.digest),
+    ],
+    ids=["another key", "newer", "earlier", "longer", "shorter"],
+)
+def test_unpack_whole_what_is_no_whole_entry_is_refused(data: bytes, digest: str) -> None:
+    """The short way believes only an entry of this format, of this key, from end to end."""
+    with pytest.raises(ValueError, match="not a whole entry"):
+        unpack_whole(data, digest)
+
+
+def test_unpack_whole_entry_is_as_unpacked_with_care() -> None:
+    """Both ways see the same in an entry."""
+    entry = read_back(packed())
+    assert unpack_whole(packed(), KEY.digest) == (
+        entry.codec,
+        bytes(entry.payload),
+        entry.run_time_s,
+        entry.created_ns,
+        entry.header,
+    )
