@@ -9,8 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """What a job is found by.
 
     ``digest`` is the hexadecimal digest over all the other parts by ``parcache.keys.recipe``; the parts are kept
@@ -26,8 +25,7 @@ class Key:
     env: tuple[tuple[str, str | None], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One composed configuration of a batch.
 
     ``number`` is Hydra's ``hydra.job.num``, unique in the sweep. ``key`` is None when the job is not cached.
@@ -51,8 +49,7 @@ class Entry(NamedTuple):
     created_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a batch needs: every job is in exactly one of the three.
 
     ``hits`` maps a job's number to its entry, ``duplicates`` a job's number to the number of the miss that has the
@@ -72,8 +69,7 @@ class Storing(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """Whether a result was published and, if it was refused, the sentence that says why."""
 
     how: Storing
@@ -83,8 +79,7 @@ class Stored:
 NOT_ASKED = Stored(Storing.NOT_ASKED)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What running a job led to.
 
     ``report`` is what the runner returned. ``error`` is set instead when the job's worker or its way back failed.

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hydra.core import utils as core_utils
 from hydra.core.hydra_config import HydraConfig
@@ -32,8 +31,7 @@ _TASK_OVERRIDES: Final = ("hydra", "overrides", "task")
 _REPEATABLE: Final = frozenset({"oc.env", "oc.decode", "oc.coerce", "hydra", "python_version"})
 
 
-@dataclass(frozen=True, slots=True)
-class Variation:
+class Variation(NamedTuple):
     """What a job has of its own.
 
     ``changes`` are the new values of leaves (primitives), or whole nodes, by their places in the task config.
@@ -42,7 +40,7 @@ class Variation:
     ``hydra.sweep`` has it (``folder``, perhaps relative to where the sweep was started) and that as an absolute path.
     """
 
-    changes: Mapping[Place, Any] = field(default_factory=dict)
+    changes: Mapping[Place, Any] = {}
     overrides: tuple[str, ...] = ()
     dirname: str | None = None
     number: int | None = None
@@ -71,8 +69,7 @@ class Variation:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Constant:
+class _Constant(NamedTuple):
     """A setting's value, what it follows from, and the environment variables among that."""
 
     reading: Reading

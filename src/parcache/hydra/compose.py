@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from omegaconf import DictConfig
 
@@ -14,8 +14,7 @@ from parcache.hydra.composer import SweepComposer
 from parcache.hydra.layout import layout_of
 
 
-@dataclass(frozen=True, slots=True)
-class ComposedJob:
+class ComposedJob(NamedTuple):
     """A job as Hydra composes it: a base, and what it has of its own."""
 
     base: Base

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hydra._internal import config_loader_impl
 from hydra.core.config_loader import ConfigLoader
@@ -41,8 +41,7 @@ _MAX_REMEMBERED: Final = 100_000
 _MAX_FOOTINGS: Final = 256  # each holds a whole config (150 kB)
 
 
-@dataclass(frozen=True, slots=True)
-class Composition:
+class Composition(NamedTuple):
     """A job as it was composed: a base, and what differs from it."""
 
     base: Base

@@ -16,9 +16,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from omegaconf import (
     AnyNode,
@@ -160,8 +159,7 @@ def overrides_text(overrides: Sequence[str]) -> str:
     return "".join(lines) or "[]\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
+class _Template(NamedTuple):
     before: str
     slots: tuple[tuple[_Slot, str], ...]  # each with the text that follows it
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.base import Node
@@ -32,8 +31,7 @@ _OVERRIDES: Final = ("hydra", "overrides", "task")
 _CONTAINERS: Final = (dict, list, tuple)
 
 
-@dataclass(frozen=True, slots=True)
-class JobForm:
+class JobForm(NamedTuple):
     """What a job's key is made of, and what explains it.
 
     ``explanation`` is JSON data: with ``changes``, by place, where the base's ``description`` holds for the rest; with

@@ -17,8 +17,7 @@ import logging
 import logging.config
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hydra.core.utils import configure_log
 
@@ -125,8 +124,7 @@ class JobLogging:
             configure(dict(conf), *self._whitelist)
 
 
-@dataclass(frozen=True, slots=True)
-class _Handler:
+class _Handler(NamedTuple):
     """A handler of a file, or of a stream: the named one of ``sys``, or by default ``stderr``."""
 
     name: str
@@ -137,16 +135,14 @@ class _Handler:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Logger:
+class _Logger(NamedTuple):
     name: str
     level: int | None
     handlers: tuple[str, ...]
     propagate: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(NamedTuple):
     """A config of the simple shape, file names apart."""
 
     formatters: tuple[tuple[str, str | None, str | None], ...]  # name, format, date format

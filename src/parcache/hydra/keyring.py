@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from importlib.metadata import version
 
 import hydra
 from omegaconf.errors import OmegaConfBaseException
@@ -168,6 +167,8 @@ class Keyring:
         known = id(base), fingerprint.digest if fingerprint is not None else CODE_OFF
         found = self._briefs.get(known)
         if found is None and self._store is not None:
+            from importlib.metadata import version  # not where every job is a hit
+
             brief = Brief(
                 self._store,
                 fingerprint.sources if fingerprint is not None else None,

@@ -53,11 +53,15 @@ class Layout:
     def changes_directory(self, variation: Variation) -> bool:
         """Tell whether the job runs in its directory."""
         chdir = self._setting(("hydra", "job", "chdir"), variation)
-        return bool(not version.base_at_least("1.2") if chdir is None else chdir)
+        return bool(self._changes_by_default if chdir is None else chdir)
 
     def warns_of_chdir(self, variation: Variation) -> bool:
         """Tell whether Hydra (1.3 without ``version_base``) warns that this will not be the default for ever."""
         return self._setting(("hydra", "job", "chdir"), variation) is None and self.changes_directory(variation)
+
+    @cached_property
+    def _changes_by_default(self) -> bool:
+        return not version.base_at_least("1.2")
 
     @cached_property
     def task_name(self) -> str:

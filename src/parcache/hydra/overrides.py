@@ -7,9 +7,8 @@ plain word, is read here (a test compares the two on generated strings); everyth
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -42,8 +41,7 @@ _MANNERS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """An override that gives one key of the task config a value, unless the key turns out to be a config group."""
 
     text: str
@@ -53,8 +51,7 @@ class Assignment:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class OtherOverride:
+class OtherOverride(NamedTuple):
     """Any other override. ``key`` is its key or config group, None where Hydra cannot read the string at all."""
 
     text: str

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import omegaconf.base
 from omegaconf import AnyNode, DictConfig, OmegaConf, grammar_parser
@@ -89,8 +89,7 @@ class Reading:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PlainConfig:
+class PlainConfig(NamedTuple):
     """A task config, or a part of it, in plain form.
 
     ``names`` are the dotted names in it (``_target_`` and other strings, classes of its nodes and values), by where

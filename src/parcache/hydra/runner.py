@@ -9,8 +9,8 @@ import logging
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -39,16 +39,14 @@ log = logging.getLogger(__name__)
 _PLAIN: Final = (type(None), bool, int, float, str, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class JobWork:
+class JobWork(NamedTuple):
     """What a worker gets of one job besides its base; ``open_values`` are those that it has to confirm."""
 
     variation: Variation
     open_values: tuple[tuple[Place, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """A completed job on its way back: what does not follow from its composition.
 
     ``config`` is the task config where the task has changed it, else None.
@@ -151,9 +149,7 @@ class HydraRunner:
         for path, line in lines:
             # As a FileHandler does it: in the locale's encoding, and from where the job would have run.
             data = line.encode(locale.getpreferredencoding(False), "backslashreplace")
-            write(
-                os.path.join(job.output_dir if layout.changes_directory(job.variation) else "", path), data, os.O_APPEND
-            )
+            write(os.path.join(report.working_dir or "", path), data, os.O_APPEND)
         report.status = JobStatus.COMPLETED
         report.return_value = entry.value
         return report

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -43,8 +42,7 @@ class Code(Enum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
-class CacheSettings:
+class CacheSettings(NamedTuple):
     """The cache's settings; ``dir`` is absolute."""
 
     dir: str
@@ -55,8 +53,7 @@ class CacheSettings:
     code: Code
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All that the launcher is told. ``backend`` are the backend's own settings, without its name."""
 
     backend_name: str
@@ -77,7 +74,7 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
     if not isinstance(raw, dict):
         raise SettingError(_PREFIX, raw, "a mapping")
     _refuse_unknown(_PREFIX, raw, ("_target_", "backend", "cache"))
-    _refuse_unknown(f"{_PREFIX}.cache", raw["cache"], tuple(item.name for item in fields(CacheSettings)))
+    _refuse_unknown(f"{_PREFIX}.cache", raw["cache"], CacheSettings._fields)
     if not isinstance(raw["backend"], dict):
         raise SettingError(
             f"{_PREFIX}.backend", raw["backend"], "a backend; choose one with hydra/launcher/backend=NAME"

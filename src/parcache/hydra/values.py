@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from omegaconf import AnyNode, DictConfig, StringNode
 
@@ -25,8 +24,7 @@ class InvolvedError(Exception):
     """The value cannot be told without OmegaConf."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
+class _Template(NamedTuple):
     """Text and references in turn; ``is_text``: the result is a string whatever it refers to."""
 
     parts: tuple[str | Place, ...]

@@ -28,11 +28,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableConfigError
 from parcache.keys.modules import qualified_name
@@ -49,30 +48,26 @@ class _Missing(Enum):
 MISSING: Final = _Missing.MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(NamedTuple):
     """A value that changes with every run by construction: its text, and what else its resolution read."""
 
     text: str
     reads: tuple[Any, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolvable:
+class Unresolvable(NamedTuple):
     """An interpolation that cannot be resolved: it fails when the task reads it, not before."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A value without a stable form: only where it stands, since it may stand below an ignored key."""
 
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A node that is typed by a class (a structured config)."""
 
     type_name: str

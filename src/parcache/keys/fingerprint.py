@@ -25,10 +25,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from importlib.machinery import EXTENSION_SUFFIXES
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableCodeError
 from parcache.keys.canonical import digest, encode
@@ -49,8 +48,7 @@ _DYNAMIC_TARGETS: Final = ("importlib.", "runpy.", "pkgutil.", "builtins.exec", 
 Signature = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """One first-party file of a fingerprint, as it was when the fingerprint was taken.
 
     ``content`` is the digest of its bytes, ``signature`` its inode, size, modification and change time (ns).
@@ -62,8 +60,7 @@ class Source:
     signature: Signature
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(NamedTuple):
     """The code that a job can reach."""
 
     digest: str
@@ -82,8 +79,7 @@ class _Detail(IntEnum):
     TEXT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
+class _Parsed(NamedTuple):
     """A module's source; ``forms`` are without and with docstrings, empty where it is not Python."""
 
     source: Source

@@ -13,9 +13,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from parcache.keys.normal_form import is_docstring
 
@@ -57,16 +56,14 @@ _SOURCE_READERS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Dynamic:
+class Dynamic(NamedTuple):
     """A construct that can import what the source does not name."""
 
     line: int
     construct: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """What one module can pull in.
 
     ``required`` are absolute names of imported modules; ``optional`` are names that are a submodule or merely an

@@ -12,11 +12,11 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import ModuleType
+from typing import NamedTuple
 
 _OWN = ("parcache", "hydra_plugins.hydra_parcache")
 _SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
@@ -33,8 +33,7 @@ class Party(Enum):
     PLATFORM = "platform"
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """A module that can be imported. ``path`` is None for built-in modules and namespace packages."""
 
     name: str

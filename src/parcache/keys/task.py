@@ -16,7 +16,6 @@ import struct
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
 from types import (
@@ -28,7 +27,7 @@ from types import (
     MethodType,
     ModuleType,
 )
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
 from parcache.keys.canonical import encode
@@ -66,8 +65,7 @@ class _Bare:
     """As large as an instance of a Python class without slots."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskIdentity:
+class TaskIdentity(NamedTuple):
     """What a task is: a readable name, its form, and the modules in which its code begins."""
 
     name: str

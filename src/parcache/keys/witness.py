@@ -25,10 +25,9 @@ import stat
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parcache.keys.fingerprint import Signature, Source, content_digest, signature
 from parcache.keys.modules import Party, is_own, party_of
@@ -64,16 +63,14 @@ def process_start_ns(pid: int | None = None) -> int | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """What was in ``sys.modules`` at one moment."""
 
     names: frozenset[str]
     modules: list[ModuleType]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a job leaves to be said: files that are ``unproven``, first-party files that no source stands for."""
 
     unproven: tuple[str, ...]
@@ -83,8 +80,7 @@ class Seen:
 NOTHING: Final = Seen((), ())
 
 
-@dataclass(frozen=True, slots=True)
-class _Settled:
+class _Settled(NamedTuple):
     """Sources that a look proved; the modules that stood for them, with their specs; what was loaded by their names."""
 
     sources: tuple[Source, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from parcache.backends.protocol import Backend
 from parcache.model import NOT_ASKED, Entry, Job, Key, Outcome, Plan, Storing
@@ -15,16 +15,14 @@ from parcache.run.unit import Unit
 from parcache.run.worker import Runner, execute_parcel, unseal
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """A job that ran."""
 
     job: Job
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A job that is served by an entry of this batch: its twin's, or, if it ``ran``, its own.
 
     The latter published its result and lost its report, because the worker died on a later job.
@@ -35,8 +33,7 @@ class Found:
     ran: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Crew:
+class Crew(NamedTuple):
     """A started backend, and the runner and the parts that its workers have installed under ``token``."""
 
     backend: Backend

@@ -11,9 +11,8 @@ import os
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parcache.errors import RemoteJobError
 
@@ -21,8 +20,7 @@ _MAX_CHAIN: Final = 1000
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One line of a traceback. ``file`` is the module's, which an interactive traceback reads the source by."""
 
     filename: str
@@ -32,8 +30,7 @@ class Frame:
     file: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One exception of a chain as plain data; ``cause``, ``context`` and ``members`` are places in the chain.
 
     ``pickled`` is None where neither its class nor its arguments survive a round trip.
@@ -50,8 +47,7 @@ class Link:
     members: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
+class Frozen(NamedTuple):
     """An exception, first in the chain, and all that hangs on it. Flat: no chain is too long, no cycle too tight."""
 
     chain: tuple[Link, ...]
@@ -143,8 +139,7 @@ def _remake(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, A
     return error
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(NamedTuple):
     """An exception group without its members, which travel as links of the chain."""
 
     kind: type[BaseException]

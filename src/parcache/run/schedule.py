@@ -10,9 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from parcache.backends.protocol import Backend
 from parcache.model import Outcome
@@ -23,8 +22,7 @@ from parcache.run.unit import Delivery, Parcel, Unit
 TARGET_S: Final = 0.03
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """Units of which nothing came back: their worker died, or their parcel could not travel.
 
     Some of several may have run, and published, before. ``sent_ns`` is when they were submitted, in ns since the epoch.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from parcache.keys.fingerprint import Source
 from parcache.model import Key, Outcome
@@ -32,8 +32,7 @@ class Brief:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """The permission to publish one unit's result. ``brief`` is the id of the part that is its Brief."""
 
     brief: int
@@ -42,8 +41,7 @@ class Ticket:
     explanation: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """One job on its way to a worker: ``own`` is what differs, ``common`` the id of the part that it shares.
 
     Both are opaque to this floor.
@@ -61,8 +59,7 @@ class Unit:
         return tuple(each for each in ids if each is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """Units that one worker executes one after the other, and the parts that it may not have."""
 
     units: tuple[Unit, ...]
@@ -72,16 +69,14 @@ class Parcel:
         return _parcel, ([_flat_unit(unit) for unit in self.units], self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(NamedTuple):
     """A report, or the error in its place, from another process: bytes, so that nothing in it breaks the way back."""
 
     data: bytes
     is_error: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """The outcomes of a parcel's first units, in their order, and how long each took (s).
 
     Units without an outcome were not started: the parcel had taken long enough.

@@ -11,9 +11,8 @@ import pickle
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from parcache.errors import CannotTravelError, LostResultError
 from parcache.model import Outcome
@@ -67,8 +66,7 @@ class Runner(Protocol):
         """Return the report that these bytes are, in the sweeping process."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Installed:
+class _Installed(NamedTuple):
     """``home`` is the id of the process in which the runner was made; ``error`` says why there is none here."""
 
     runner: Runner | None
@@ -112,8 +110,7 @@ class _Travelling:
         return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent())
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrived:
+class _Arrived(NamedTuple):
     pickled: bytes
     sys_path: list[str]
     folder: str

@@ -98,7 +98,8 @@ class Record(Mapping[str, Any]):
     @cached_property
     def _members(self) -> dict[str, Any]:
         try:
-            return dict(json.loads(self._header).get("record", ()))
+            # As text: of bytes, json guesses the encoding.
+            return dict(json.loads(self._header.decode("ascii")).get("record", ()))
         except (ValueError, TypeError, AttributeError, RecursionError):
             return {}
 

@@ -16,12 +16,11 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class StorePaths:
+class StorePaths(NamedTuple):
     """The file names of the store that lies at ``root``."""
 
     root: str

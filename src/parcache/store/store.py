@@ -16,8 +16,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parcache.errors import (
     CorruptEntryError,
@@ -51,8 +50,7 @@ _CACHEDIR_TAG: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """The results below one directory. ``root`` is absolute; workers get the store by value."""
 
     paths: StorePaths
