@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from parcache.store.entry import MAJOR
 from tests.conftest import Project
 
 SERIAL = ["-m", "hydra/launcher=parcache", "hydra/launcher/backend=serial"]
@@ -29,11 +30,11 @@ def test_store_made_by_a_newer_format_is_left_alone(project: Project, launcher: 
     """A store of a newer format is neither read nor written, and the line says to upgrade."""
     project.run(*launcher, "x=1").check()
     store = project.folder / ".parcache"
-    (store / "format.json").write_text(json.dumps({"major": 2, "minor": 0}))
+    (store / "format.json").write_text(json.dumps({"major": MAJOR + 1, "minor": 0}))
     before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
     result = project.run(*launcher, "x=1,2").check()
     assert "0 hits, 2 misses" in result.summary
-    assert result.out.count("has store format 2; this parcache reads up to 1") == 1
+    assert result.out.count(f"has store format {MAJOR + 1}; this parcache reads up to {MAJOR}") == 1
     assert "pip install -U parcache" in result.out
     assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
 

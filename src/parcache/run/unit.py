@@ -7,7 +7,7 @@ dataclasses do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from parcache.keys.fingerprint import Source
@@ -63,7 +63,7 @@ class Parcel(NamedTuple):
     """Units that one worker executes one after the other, and the parts that it may not have."""
 
     units: tuple[Unit, ...]
-    parts: Mapping[int, Part | Packed] = field(default_factory=dict)
+    parts: Mapping[int, Part | Packed] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _parcel, ([_flat_unit(unit) for unit in self.units], self.parts)
