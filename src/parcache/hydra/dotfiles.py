@@ -2,12 +2,12 @@
 
 Hydra writes ``OmegaConf.to_yaml`` of each job's config: 14 ms in PyYAML's Python emitter for Hydra's own node alone.
 The jobs of a sweep share one config and differ in a few values, so the config is dumped once and a job's text is that
-text with the lines of those values exchanged. It rests on one property of the emitter: the lines of an entry of a block
-mapping depend on its indentation, its key and its value, and on nothing beside them. That is not taken on trust: the
-lines of each place are found by dumping the config once more with a mark there, and only where the text around the
-marks and the entries' own lines (from the real dumper, each entry alone under the same keys) join to the first dump
-is anything exchanged. What joins differently is dumped whole: YAML anchors (one object in two places) reach across
-entries. Formatting a value by hand is confined to numbers and to words that no
+text with the lines of those values exchanged: it is dumped with a mark in their places. That rests on one property of
+the emitter: the lines of an entry of a block mapping depend on its indentation, its key and its value, and on nothing
+beside them, but for YAML anchors (one object in two places). So where a place holds more than a plain value, or
+there are anchors, the config is dumped once more as it is, and only where the text around the marks and the
+entries' own lines (from the real dumper, each entry alone under the same keys) join to that is anything exchanged;
+else each job's config is dumped whole. Formatting a value by hand is confined to numbers and to words that no
 reader could take for anything else, and is compared with the installed OmegaConf on samples before its first use.
 """
 
@@ -54,6 +54,7 @@ _WORD: Final = re.compile(
     r"(?!(?:y|yes|n|no|true|false|on|off|null|nan|inf|infinity)\Z)[a-z_/](?:[a-z0-9_./=+,:\[\]-]*[a-z0-9_./=+,\[\]-])?\Z",
     re.IGNORECASE | re.ASCII,
 )
+_ANCHOR: Final = re.compile("&id[0-9]{3}")
 _WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,18}\Z")
 _SAMPLES: Final[list[Any]] = [
     *(None, True, False, 0, -7, 10**30, 0.1, 1e-05, 1e16, -2.5e300, float("inf"), float("-inf"), float("nan")),
@@ -65,10 +66,13 @@ class YamlText:
     """The YAML of a config as ``OmegaConf.to_yaml`` writes it, with places that can be given other values."""
 
     def __init__(self, config: DictConfig | ListConfig) -> None:
-        self._text = OmegaConf.to_yaml(config)
         self._config = clone(config)
         self._slots: dict[Place, _Slot | None] = {}
         self._templates: dict[tuple[Place, ...], _Template | None] = {}
+
+    @functools.cached_property
+    def _text(self) -> str:
+        return OmegaConf.to_yaml(self._config)
 
     def with_values(self, values: Mapping[Place, Any]) -> str:
         """Return what ``OmegaConf.to_yaml`` returns of the config with these places assigned.
@@ -128,6 +132,8 @@ class YamlText:
         starts = [start for start, _, _ in found[1:]] + [len(text)]
         rest = [(slot, text[end:after]) for (_, end, slot), after in zip(found, starts, strict=True)]
         template = _Template(text[: found[0][0]], tuple(rest))
+        if not _ANCHOR.search(text) and all(slot.has_plain_value for slot, _ in rest):
+            return template
         # With the lines that the dumper writes for what is there, it must be the text again.
         own = [slot.own_lines() for slot, _ in rest]
         return template if None not in own and template.filled(own) == self._text else None
@@ -192,6 +198,13 @@ class _Slot:
     def lines_of_word(self, word: str) -> str:
         """Return the lines for a word that needs no quotes, whatever the place takes."""
         return f"{self._lead}{word}\n"
+
+    @property
+    def has_plain_value(self) -> bool:
+        """Tell whether what is there can have no part in an anchor."""
+        content = self._node.__dict__.get("_content")
+        items = content if isinstance(self._node, ListConfig) and isinstance(content, list) else [self._node]
+        return all(isinstance(item, ValueNode) and type(item.__dict__.get("_val")) in _SCALARS for item in items)
 
     def own_lines(self) -> str | None:
         """Return the lines for what is there."""
