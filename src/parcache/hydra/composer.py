@@ -144,9 +144,10 @@ class SweepComposer(ConfigLoader):
         """Let the first composition have what has just been made in the same way as its own: 5 ms."""
         usual = self._loader._parse_overrides_and_create_caching_repo
 
-        def make(name: Any, wanted: list[str]) -> Any:
+        def make(name: Any, wanted: list[str], *others: Any) -> Any:  # others: what 1.4 has parsed before
             del self._loader._parse_overrides_and_create_caching_repo
-            return made if (name, wanted) == (config_name, overrides) else usual(name, wanted)
+            is_the_same = (name, wanted) == (config_name, overrides) and not others
+            return made if is_the_same else usual(name, wanted, *others)
 
         self._loader._parse_overrides_and_create_caching_repo = make
 

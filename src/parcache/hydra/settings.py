@@ -68,18 +68,21 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         SettingError: A value is not one of the known ones.
     """
     try:
-        raw = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+        raw: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
     except OmegaConfBaseException as error:
         raise SettingError(_PREFIX, str(error).splitlines()[0], "values that can be resolved") from None
     if not isinstance(raw, dict):
         raise SettingError(_PREFIX, raw, "a mapping")
     _refuse_unknown(_PREFIX, raw, ("_target_", "backend", "cache"))
-    _refuse_unknown(f"{_PREFIX}.cache", raw["cache"], CacheSettings._fields)
-    if not isinstance(raw["backend"], dict):
-        raise SettingError(
-            f"{_PREFIX}.backend", raw["backend"], "a backend; choose one with hydra/launcher/backend=NAME"
-        )
-    cache, backend = raw["cache"], dict(raw["backend"])
+    cache: Any = raw.get("cache")
+    _refuse_unknown(f"{_PREFIX}.cache", cache, CacheSettings._fields)
+    absent = [name for name in CacheSettings._fields if name not in cache]
+    if absent:
+        raise SettingError(f"{_PREFIX}.cache.{absent[0]}", None, "a value; hydra/launcher=parcache has all of them")
+    if not isinstance(raw.get("backend"), dict):
+        expected = "a backend; choose one with hydra/launcher/backend=NAME"
+        raise SettingError(f"{_PREFIX}.backend", raw.get("backend"), expected)
+    backend = dict(raw["backend"])
     backend.pop("_target_", None)
     name = backend.pop("name", None)
     if not isinstance(name, str):
@@ -88,22 +91,36 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
     mode = _choice(Mode, f"{_PREFIX}.cache.mode", cache["mode"])
     if environ.get("PARCACHE_MODE"):
         mode = _choice(Mode, "PARCACHE_MODE", environ["PARCACHE_MODE"])
-    if not cache["dir"]:
-        raise SettingError(f"{_PREFIX}.cache.dir", cache["dir"], "a directory (or cache.mode=off)")
+    folder = _text(f"{_PREFIX}.cache.dir", cache["dir"])
+    if not folder:
+        raise SettingError(f"{_PREFIX}.cache.dir", folder, "a directory (or cache.mode=off)")
     started_in = str(config.hydra.runtime.cwd)
     settings = CacheSettings(
-        dir=os.path.join(started_in, os.path.expanduser(cache["dir"])),
+        dir=os.path.join(started_in, os.path.expanduser(folder)),
         mode=mode,
-        salt=cache["salt"],
-        env=tuple(cache["env"]),
-        ignore=tuple(pattern.removeprefix("$.") for pattern in cache["ignore"]),
+        salt=_text(f"{_PREFIX}.cache.salt", cache["salt"]),
+        env=_texts(f"{_PREFIX}.cache.env", cache["env"]),
+        ignore=tuple(item.removeprefix("$.") for item in _texts(f"{_PREFIX}.cache.ignore", cache["ignore"])),
         code=_choice(Code, f"{_PREFIX}.cache.code", cache["code"]),
     )
     return Settings(name, backend, settings)
 
 
+def _text(key: str, found: object) -> str:
+    # YAML and the command line read a bare 2 as a number.
+    if isinstance(found, (str, int, float)):
+        return str(found)
+    raise SettingError(key, found, "a string")
+
+
+def _texts(key: str, found: object) -> tuple[str, ...]:
+    if isinstance(found, list) and all(isinstance(item, (str, int, float)) for item in found):
+        return tuple(map(str, found))
+    raise SettingError(key, found, "a list of strings")
+
+
 def _refuse_unknown(key: str, found: Any, known: tuple[str, ...]) -> None:
-    """Refuse what was added to the schema with ``+`` or ``++``."""
+    """Refuse what was added with ``+`` or ``++``, or by a YAML of the user's own."""
     if not isinstance(found, dict):
         raise SettingError(key, found, "a mapping")
     for name in found:
@@ -113,8 +130,8 @@ def _refuse_unknown(key: str, found: Any, known: tuple[str, ...]) -> None:
 
 
 def _choice(kind: type[E], key: str, found: object) -> E:
-    # YAML reads a bare `off` as false, which a string field turns into "False".
-    text = "off" if found in (False, "False", "false") else str(found).lower()
+    # YAML reads a bare `off` as false.
+    text = "off" if found is False else str(found).lower()
     for member in kind:
         if member.value == text:
             return member
