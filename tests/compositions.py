@@ -445,7 +445,7 @@ def _compare_job(found: Any, wanted: Any, touch: str, tell: Callable[[str, Any, 
 
 def _is_endless(look: dict[str, Any]) -> bool:
     """Tell whether an interpolation in it leads to itself: OmegaConf then compares two of them for hours."""
-    return any("recursion" in str(value) for name in ("resolved", "resolved containers") for _, value in look[name])
+    return any("recursion" in str(look[name]) for name in ("resolved", "resolved containers"))
 
 
 def _look(result: Any) -> dict[str, Any]:
