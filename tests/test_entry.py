@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcache.errors import CorruptEntryError, NewerFormatError
-from parcache.model import Key
+from parcache.model import Entry, Key
 from parcache.store import codec
-from parcache.store.entry import MAGIC, MAJOR, MINOR, RawEntry, Record, pack, pack_explanation, unpack, unpack_whole
+from parcache.store.entry import MAGIC, MAJOR, MINOR, RawEntry, pack, pack_explanation, unpack, unpack_whole
 
 GOLDEN = Path(__file__).parent / "golden" / "entry.bin"
 KEY = Key("ab" * 20, 1, "c0" * 20, "de" * 20, "3.11", "pepper", (("SEED", "7"), ("UNSET", None)))
@@ -37,9 +37,13 @@ def read_back(data: bytes) -> RawEntry:
 
 def assert_is_the_packed_one(entry: RawEntry) -> None:
     assert (entry.codec, entry.run_time_s, entry.created_ns, entry.key()) == ("plain", 1.5, CREATED_NS, KEY)
-    assert Record(entry.header) == {"host": "node7"}
+    assert recorded(entry) == {"host": "node7"}
     assert codec.decode(entry.codec, entry.payload) == VALUE
     assert entry.explanation() == {}
+
+
+def recorded(entry: RawEntry) -> dict[str, Any]:
+    return Entry(KEY, None, 1.0, 1, entry.header).record()
 
 
 def sealed(body: bytes) -> bytes:
@@ -80,7 +84,7 @@ def test_unpack_packed_entry_is_the_same(payload: bytes, run_time_s: float, reco
     data = pack(key, name, payload, run_time_s=run_time_s, created_ns=1, record=record, appendix=b"xyz")
     entry = read_back(data)
     assert (entry.codec, bytes(entry.payload), entry.run_time_s, entry.created_ns) == (name, payload, run_time_s, 1)
-    assert (entry.key(), Record(entry.header), bytes(entry.appendix)) == (key, record, b"xyz")
+    assert (entry.key(), recorded(entry), bytes(entry.appendix)) == (key, record, b"xyz")
 
 
 def test_pack_name_that_is_too_long_is_refused() -> None:
@@ -121,7 +125,7 @@ def test_unpack_unknown_header_members_are_ignored() -> None:
 
 def test_unpack_header_without_record_is_read() -> None:
     """What was recorded beside the value may be absent."""
-    assert Record(read_back(remade(change=lambda header: header.pop("record") and None)).header) == {}
+    assert recorded(read_back(remade(change=lambda header: header.pop("record") and None))) == {}
 
 
 def test_unpack_newer_minor_format_is_read() -> None:
@@ -175,7 +179,7 @@ def test_key_of_strange_header_is_refused(change: Callable[[dict[str, Any]], Any
 @pytest.mark.parametrize("change", [lambda header: [header], lambda header: header.update(record=3)])
 def test_record_of_strange_header_is_empty(change: Callable[[dict[str, Any]], Any]) -> None:
     """What is only told beside a value is no reason to refuse it."""
-    assert Record(read_back(remade(change=change)).header) == {}
+    assert recorded(read_back(remade(change=change))) == {}
 
 
 def test_unpack_sizes_that_do_not_add_up_are_refused() -> None:

@@ -35,7 +35,7 @@ def test_read_published_value_is_an_entry(store: Store, value: Any) -> None:
     published(store, value)
     entry = store.read(KEY)
     assert entry is not None
-    assert (entry.key, entry.value, entry.run_time_s, entry.record) == (KEY, value, 1.5, {"host": "here"})
+    assert (entry.key, entry.value, entry.run_time_s, entry.record()) == (KEY, value, 1.5, {"host": "here"})
 
 
 def test_read_unpublished_key_is_a_silent_miss(store: Store, caplog: pytest.LogCaptureFixture) -> None:

@@ -220,7 +220,7 @@ def test_unit_with_a_ticket_publishes_with_record_and_explanation(store: Store) 
     assert outcome.stored.how is Storing.PUBLISHED
     entry = store.read(key(1))
     assert entry is not None
-    assert entry.record == {"host": "here", "output_dir": "there"}
+    assert entry.record() == {"host": "here", "output_dir": "there"}
 
 
 def test_brief_whose_explanation_is_no_json_refuses_to_publish(store: Store) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -40,13 +40,22 @@ class Entry(NamedTuple):
     """A stored result: the value and what was recorded with it. ``run_time_s`` is the task function's own time.
 
     ``created_ns`` is when it was published, in ns since the epoch by the clock of the machine that ran the job.
+    ``header`` is a JSON object as the store keeps it.
     """
 
     key: Key
     value: Any
     run_time_s: float
-    record: Mapping[str, Any] = MappingProxyType({})
     created_ns: int = 0
+    header: bytes = b"{}"
+
+    def record(self) -> dict[str, Any]:
+        """Return what was recorded beside the value; an empty dict where the header does not say."""
+        try:
+            # As text: of bytes, json guesses the encoding.
+            return dict(json.loads(self.header.decode("ascii")).get("record", ()))
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return {}
 
 
 class Plan(NamedTuple):

@@ -136,7 +136,7 @@ class HydraRunner:
         """Return a hit as if the job had just run: with its directory, ``.hydra`` files, log file and callbacks."""
         note = (
             f"Result of key {entry.key.digest}, taken from the store; the job that computed it ran "
-            f"{entry.run_time_s:.3g} s in {entry.record.get('output_dir', 'an unknown directory')}"
+            f"{entry.run_time_s:.3g} s in {entry.record().get('output_dir', 'an unknown directory')}"
         )
         record = log.makeRecord(log.name, logging.INFO, __file__, 0, note, (), None)
         layout = layout_of(job.base)

@@ -26,8 +26,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import xxhash
@@ -87,30 +86,6 @@ class RawEntry(NamedTuple):
             found.update(json.loads(stream.decompress(rest) + stream.flush()))
             rest = stream.unused_data
         return found
-
-
-class Record(Mapping[str, Any]):
-    """What was recorded beside a value, parsed when it is asked for; empty where the header does not say."""
-
-    def __init__(self, header: bytes) -> None:
-        self._header = header
-
-    @cached_property
-    def _members(self) -> dict[str, Any]:
-        try:
-            # As text: of bytes, json guesses the encoding.
-            return dict(json.loads(self._header.decode("ascii")).get("record", ()))
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            return {}
-
-    def __getitem__(self, name: str) -> Any:
-        return self._members[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
-
-    def __len__(self) -> int:
-        return len(self._members)
 
 
 def pack_explanation(explanation: Mapping[str, Any]) -> bytes:

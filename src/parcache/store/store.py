@@ -31,7 +31,6 @@ from parcache.store.entry import (
     MAJOR,
     MINOR,
     PREFIX_BYTES,
-    Record,
     major_of,
     pack,
     pack_explanation,
@@ -84,7 +83,7 @@ class Store(NamedTuple):
             finally:
                 os.close(descriptor)
             name, payload, run_time_s, created_ns, header = unpack_whole(data, key.digest)
-            return Entry(key, codec.decode(name, payload), run_time_s, Record(header), created_ns)
+            return Entry(key, codec.decode(name, payload), run_time_s, created_ns, header)
         except FileNotFoundError:
             return None
         except Exception:
@@ -107,7 +106,7 @@ class Store(NamedTuple):
         except Exception as error:
             log.warning("%s", UnreadableValueError(path, f"{type(error).__name__}: {error}"))
             return None
-        return Entry(key, value, raw.run_time_s, Record(raw.header), raw.created_ns)
+        return Entry(key, value, raw.run_time_s, raw.created_ns, raw.header)
 
     def publish(
         self,
