@@ -16,6 +16,7 @@ from parcache.errors import UnkeyableConfigError
 from parcache.keys.canonical import (
     MISSING,
     Expression,
+    Outline,
     Record,
     Refused,
     Unresolvable,
@@ -309,3 +310,26 @@ def test_describe_any_tree_is_json_data(tree: Any) -> None:
             assert value is None or isinstance(value, (bool, int, float, str))
 
     check(describe(tree))
+
+
+def form_or_refusal(make: Any) -> Any:
+    try:
+        return make()
+    except UnkeyableConfigError as error:
+        return error.path, error.problem
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), TREES | st.just(Refused("no form")), max_size=4))
+def test_form_of_a_tree_is_one_however_it_is_made(tree: dict[str, Any]) -> None:
+    """In pieces, pruned of what is not there, or at once: markers are markers, and never lists."""
+    whole = form_or_refusal(lambda: encode(tree))
+    assert form_or_refusal(lambda: Outline(tree).form({})) == whole
+    assert form_or_refusal(lambda: encode(prune(tree, ["nothing.like.this"]))) == whole
+
+
+@pytest.mark.parametrize(
+    "marker", [Expression("a"), Unresolvable("a"), Refused("a"), Record("t", {}), Expression("a", (1,))]
+)
+def test_marker_is_described_as_no_list(marker: Any) -> None:
+    """What is shown of a marker is not the list of what it is made of."""
+    assert not isinstance(describe({"k": marker})["k"], list)

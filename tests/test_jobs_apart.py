@@ -51,14 +51,16 @@ APP = """
 def seen(tmp_path: Path):  # type: ignore[no-untyped-def]
     """A function that runs a sweep over a config, stock or not, and returns what its jobs saw and the folders."""
 
-    def run(config: str, *overrides: str, fails: bool = False) -> tuple[list[dict[str, object]] | list[str], list[str]]:
+    def run(
+        config: str, *overrides: str, fails: bool | None = False
+    ) -> tuple[list[dict[str, object]] | list[str], list[str]]:
         project = Project(tmp_path / "project").write(app=APP, conf__config_yaml=config)
         project.runs.unlink(missing_ok=True)
         target = project.folder / "out"
         if target.exists():
             target.rename(project.folder / f"out{len(list(project.folder.glob('out*')))}")
         result = project.run("-m", *overrides, "hydra.sweep.dir=out")
-        if fails:
+        if fails or (fails is None and result.code == 1):
             assert result.code == 1
             return re.findall(r"^\S*Error: .*", result.err, re.M), []
         result.check()
@@ -92,6 +94,56 @@ def test_jobs_see_what_stock_jobs_see(seen, launcher: list[str], config: str, ov
     stock = seen(config, *overrides, fails=fails)
     assert seen(config, *launcher, *overrides, fails=fails) == stock
     assert stock[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides"),
+    [
+        ("x: 0\n", ["+hydra.job.env_set.MADE='???'"]),
+        ("x: 0\nenvs: {MADE: 1}\n", ["hydra.job.env_set=${envs}"]),
+    ],
+)
+def test_job_whose_environment_cannot_be_set_leaves_what_a_stock_job_leaves(  # type: ignore[no-untyped-def]
+    seen, tmp_path: Path, launcher: list[str], config: str, overrides: list[str]
+) -> None:
+    """The error and the files of a job that ends before its task are those of the basic launcher."""
+    stock = seen(config, "x=1", *overrides, fails=None)
+    left = left_by_jobs(tmp_path / "project" / "out")
+    assert seen(config, *launcher, "x=1", *overrides, fails=None) == stock
+    assert left_by_jobs(tmp_path / "project" / "out") == left
+
+
+def left_by_jobs(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.glob("0/**/*"))
+
+
+def test_environment_that_belongs_to_the_key_is_read_in_the_job_own_config(tmp_path: Path) -> None:
+    """Two groups with equal contents are two jobs where a variable in cache.env is made of the group's name."""
+    project = Project(tmp_path / "project").write(
+        app=APP,
+        conf__config_yaml="""
+            defaults: [m: a, _self_]
+            x: 0
+            hydra: {job: {env_set: {MADE: '${hydra:runtime.choices.m}'}}}
+            """,
+        conf__m__a_yaml="v: 1\n",
+        conf__m__b_yaml="v: 1\n",
+        study="""
+            import hydra, os, parcache
+            from hydra.core.hydra_config import HydraConfig
+            from app import main
+
+            with hydra.initialize(config_path="conf", version_base=None):
+                HydraConfig.instance().set_config(hydra.compose("config", return_hydra_config=True))
+                parcache.sweep(main, overrides=["m=a,b", "hydra.launcher.cache.env=[MADE]"], backend="serial")
+            """,
+    )
+    result = project.run(script="study.py").check()
+    assert "2 misses" in result.out
+    again = project.run("-m", "hydra/launcher=parcache", "hydra.launcher.cache.env=[MADE]", "m=a,b").check()
+    assert "run without a cache" not in again.out
+    assert "2 jobs" in again.summary
+    assert len(project.entries()) >= 2
 
 
 def test_jobs_of_a_cached_resolver_are_keyed_each_by_its_own_value(seen, launcher: list[str]) -> None:  # type: ignore[no-untyped-def]

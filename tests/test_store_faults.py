@@ -95,6 +95,22 @@ def test_read_value_of_a_class_that_is_gone_is_a_miss(
     assert_miss_with_one_warning(store, caplog)
 
 
+class Leaves:
+    """Ends the process where it is rebuilt."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise SystemExit(3)
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"a": 1}
+
+
+def test_read_value_that_ends_the_process_is_a_miss(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """A class may raise whatever it likes while its instance is rebuilt: it costs the result alone."""
+    published(store, Leaves())
+    assert_miss_with_one_warning(store, caplog)
+
+
 def test_publish_over_damaged_entry_mends_it(store: Store) -> None:
     """The job that runs again replaces the damaged entry."""
     path = published(store)

@@ -258,3 +258,22 @@ def test_identify_array_dtype_shape_and_fields_count(m: Any) -> None:
 def test_identify_name_is_module_and_qualified_name(m: Any) -> None:
     """A task goes by its module and qualified name, a partial by its function's."""
     assert identify(m.functools.partial(m.task)).name == "tasks:task"
+
+
+class _Proxy:
+    """Like a proxy that stands for what is not there yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"working outside of a context: {name}")
+
+
+PROXY = _Proxy()
+
+
+def _uses_a_proxy(cfg: Any) -> Any:
+    return PROXY, cfg
+
+
+def test_identify_task_with_a_global_that_refuses_to_be_looked_at() -> None:
+    """No attribute of the user's objects is asked for by __getattr__."""
+    assert identify(_uses_a_proxy).name.endswith(":_uses_a_proxy")

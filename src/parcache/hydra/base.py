@@ -279,3 +279,14 @@ def environment(env_set: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def job_environment(live: DictConfig) -> Iterator[None]:
+    """Put a ``running_hydra_config`` in force, and its ``hydra.job.env_set``.
+
+    Raises:
+        OmegaConfBaseException: A value of that cannot be resolved.
+    """
+    with in_force(live), environment(clone(live).hydra.job.env_set):
+        yield

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from parcache.hydra.base import Base, Variation, environment
+from parcache.hydra.base import Base, Variation, environment, job_environment, running_hydra_config
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.layout import layout_of
 
@@ -43,7 +43,7 @@ class ComposedJob(NamedTuple):
         """
         layout = layout_of(self.base)
         if layout.env_set_varies:
-            return environment(self.base.hydra_config(self.variation).hydra.job.env_set)
+            return job_environment(running_hydra_config(self.base.whole_config(self.variation)))
         return environment(layout.env_set)
 
 

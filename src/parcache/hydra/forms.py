@@ -16,7 +16,15 @@ from typing import Any, Final, NamedTuple, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.base import Node
 
-from parcache.hydra.base import Base, Variation, environment, in_force, live_hydra_config, running_hydra_config
+from parcache.hydra.base import (
+    Base,
+    Variation,
+    environment,
+    in_force,
+    job_environment,
+    live_hydra_config,
+    running_hydra_config,
+)
 from parcache.hydra.layout import layout_of
 from parcache.hydra.nodes import Place, clone, find, put
 from parcache.hydra.plain import PlainConfig, Reading, plain_parts, shown, to_plain
@@ -163,7 +171,7 @@ class BaseForms:
     def _alone(self, variation: Variation) -> JobForm:
         """Return a job's form without the help of the base."""
         live = running_hydra_config(self._base.whole_config(variation))
-        with in_force(live), environment(clone(live).hydra.job.env_set):
+        with job_environment(live):
             return self._whole_form(to_plain(self._base.task_config(variation)))
 
     def _whole_form(self, plain: PlainConfig) -> JobForm:

@@ -47,11 +47,10 @@ def run_job(
     config = Deferred(lambda: _frozen(base.whole_config(variation)))
     callbacks = context.callbacks
     live = Deferred(lambda: running_hydra_config(config))
-    env_set: Any = layout.env_set
+    hydra_config: Any = None
     if layout.env_set_varies:  # resolved once, for HydraConfig, for the file and for the environment
         live.keys()
         report.hydra_cfg = hydra_config = clone(live)
-        env_set = hydra_config.hydra.job.env_set  # 1.3 resolves each as the ones before it have set the environment
     elif has_users_own(callbacks):  # they may change what it would be made of
         live.keys()
     with _policy(context), _hydra_config(live), _directory(layout, variation):
@@ -60,7 +59,8 @@ def run_job(
         started = False
         escaping = False
         try:
-            with env_override(env_set):
+            # 1.3 resolves it only here, each variable as the ones before it have set the environment.
+            with env_override(layout.env_set if hydra_config is None else hydra_config.hydra.job.env_set):
                 started = True
                 callbacks.on_job_start(config=config, task_function=task)
                 try:

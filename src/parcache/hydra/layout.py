@@ -61,7 +61,8 @@ class Layout:
 
     @cached_property
     def _changes_by_default(self) -> bool:
-        return not version.base_at_least("1.2")
+        base_at_least: Any = getattr(version, "base_at_least", None)  # 1.4 has none, and this default no more
+        return base_at_least is not None and not base_at_least("1.2")
 
     @cached_property
     def task_name(self) -> str:
@@ -131,10 +132,12 @@ class Layout:
 
     @cached_property
     def env_set_varies(self) -> bool:
-        """Tell whether ``hydra.job.env_set`` holds interpolations: each job resolves them in its own config."""
+        """Tell whether ``hydra.job.env_set`` holds interpolations or ``???``: each job reads them in its own config."""
         node: Any = find(self._base.config, ("hydra", "job", "env_set"))
         content = node.__dict__["_content"]
-        return not isinstance(content, dict) or any(item._is_interpolation() for item in content.values())
+        return not isinstance(content, dict) or any(
+            item._is_interpolation() or item._is_missing() for item in content.values()
+        )
 
     @cached_property
     def _task_text(self) -> YamlText:

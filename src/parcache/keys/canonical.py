@@ -28,10 +28,11 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import PurePath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from parcache.errors import UnkeyableConfigError
 from parcache.keys.modules import qualified_name
@@ -47,27 +48,33 @@ class _Missing(Enum):
 
 MISSING: Final = _Missing.MISSING
 
+# The markers are no named tuples: a tuple stands for a list of the config's.
 
-class Expression(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class Expression:
     """A value that changes with every run by construction: its text, and what else its resolution read."""
 
     text: str
     reads: tuple[Any, ...] = ()
 
 
-class Unresolvable(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Unresolvable:
     """An interpolation that cannot be resolved: it fails when the task reads it, not before."""
 
     text: str
 
 
-class Refused(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Refused:
     """A value without a stable form: only where it stands, since it may stand below an ignored key."""
 
     problem: str
 
 
-class Record(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Record:
     """A node that is typed by a class (a structured config)."""
 
     type_name: str

@@ -11,10 +11,11 @@ must not bind results to a folder).
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 from collections.abc import Iterator
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, Final
 
 from parcache.errors import UnkeyableConfigError
@@ -24,6 +25,7 @@ from parcache.keys.modules import Party, is_own, logical_name, party_of
 _LEAVES: Final = (type(None), bool, int, float, str, bytes, complex)
 _CONTAINERS: Final = (list, tuple, set, frozenset)
 _MAX_DEPTH: Final = 20
+_DESCRIPTORS: Final = (MemberDescriptorType, GetSetDescriptorType)
 
 
 def global_values(task: Any) -> list[tuple[str, bytes]]:
@@ -56,13 +58,16 @@ class _Walk:
         elif isinstance(value, type):
             self._class(value)
         else:
-            wrapped = getattr(value, "__wrapped__", None)
+            wrapped = _held(value, "__wrapped__")
             if callable(wrapped):
                 self.callable(wrapped)
 
     def found(self, name: str | None, value: Any) -> None:
         """Take what a name stands for: note plain data, walk code."""
-        if isinstance(value, (FunctionType, MethodType, type, functools.partial)) or hasattr(value, "__wrapped__"):
+        if (
+            isinstance(value, (FunctionType, MethodType, type, functools.partial))
+            or _held(value, "__wrapped__") is not None
+        ):
             self.callable(value)
         elif not isinstance(value, ModuleType):
             form = _form(value)
@@ -71,7 +76,7 @@ class _Walk:
                     self.values[name] = form
             elif _is_first_party(type(value).__module__):
                 self.callable(type(value))
-                for attribute, item in getattr(value, "__dict__", {}).items():
+                for attribute, item in (_held(value, "__dict__") or {}).items():
                     if name is not None and _form(item) is not None:
                         self.found(f"{name}.{attribute}", item)
 
@@ -103,11 +108,19 @@ class _Walk:
             if not _is_first_party(base.__module__):
                 continue
             for name, member in vars(base).items():
-                inner = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
+                inner = _held(member, "__func__") or _held(member, "fget") or member
                 if isinstance(inner, FunctionType):
                     self.callable(inner)
                 elif not name.startswith("__"):
                     self.found(f"{logical_name(base.__module__)}.{base.__qualname__}.{name}", member)
+
+
+def _held(value: Any, name: str) -> Any:
+    """Return an attribute, or None; no ``__getattr__`` of anybody's is asked: it may import, or raise what it likes."""
+    found = inspect.getattr_static(value, name, None)
+    if isinstance(found, _DESCRIPTORS):
+        return found.__get__(value, type(value))
+    return found
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -17,6 +17,7 @@ contains the same tuple or frozenset very often, or that is nested deeply, is le
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import math
@@ -202,7 +203,7 @@ class _Blobs:
         return self._blobs[offset : offset + size]
 
     def _array(self, place: list[int]) -> Any:
-        import numpy  # only a value that holds an array needs it
+        numpy: Any = importlib.import_module("numpy")  # only a value that holds an array needs it
 
         blob = self._blob(place)
         start = _NPY_1_0.unpack_from(blob)
@@ -217,8 +218,7 @@ class _Blobs:
 @lru_cache(maxsize=64)
 def _npy_header(data: bytes) -> tuple[tuple[int, ...], bool, Any]:
     """Return shape, order and type that an array's ``.npy`` header names; numpy parses it by ``ast``, in 40 us."""
-    import numpy
-
+    numpy: Any = importlib.import_module("numpy")
     file = io.BytesIO(data)
     numpy.lib.format.read_magic(file)
     shape, in_fortran_order, dtype = numpy.lib.format.read_array_header_1_0(file)

@@ -86,7 +86,9 @@ class Store(NamedTuple):
             return Entry(key, codec.decode(name, payload), run_time_s, created_ns, header)
         except FileNotFoundError:
             return None
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             return self._read_with_care(key, path)
 
     def _read_with_care(self, key: Key, path: str) -> Entry | None:
@@ -103,7 +105,9 @@ class Store(NamedTuple):
             return None
         try:
             value = codec.decode(raw.codec, raw.payload)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a class may raise what it likes while it is rebuilt
             log.warning("%s", UnreadableValueError(path, f"{type(error).__name__}: {error}"))
             return None
         return Entry(key, value, raw.run_time_s, raw.created_ns, raw.header)
