@@ -10,8 +10,10 @@ import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
+from hydra.core import utils as core_utils
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext, TaskFunction
@@ -193,7 +195,7 @@ class HydraRunner:
         """Return what was packed; a failed job's exception with its traceback and causes."""
         report: JobReturn | Report = pickle.loads(data)
         if isinstance(report, JobReturn) and isinstance(report._return_value, failure.Frozen):
-            report.return_value = failure.thaw(report._return_value)
+            report.return_value = failure.thaw(report._return_value, _locals_of)
         return report
 
     def configure_logging(self) -> None:
@@ -212,6 +214,12 @@ class HydraRunner:
         if not is_untouched(config) and is_same(config, base.task_config(variation)):
             report.cfg = job_return(base, variation).cfg  # as good as the one that the task has read, and not made yet
         return report
+
+
+def _locals_of(frame: failure.Frame) -> dict[str, Any]:
+    """Return what Hydra 1.4 looks for to show users their own part of a traceback alone."""
+    is_hydras = frame.module == core_utils.__name__ and frame.function in ("run_job", "_run_job")
+    return {"ret": SimpleNamespace(status=JobStatus.FAILED)} if is_hydras else {}
 
 
 def _plain_logging(master: DictConfig) -> tuple[Any, Any]:

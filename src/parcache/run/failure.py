@@ -72,8 +72,11 @@ def freeze(error: BaseException) -> Frozen:
     return Frozen(tuple([_freeze(linked, place) for linked in chain]))
 
 
-def thaw(frozen: Frozen) -> BaseException:
-    """Return the exception again: of its own class where that can be rebuilt here, else a RemoteJobError."""
+def thaw(frozen: Frozen, locals_of: Callable[[Frame], dict[str, Any]] = lambda _: {}) -> BaseException:
+    """Return the exception again: of its own class where that can be rebuilt here, else a RemoteJobError.
+
+    ``locals_of`` tells what somebody who reads its tracebacks is to find among a frame's local variables.
+    """
     built: dict[int, BaseException] = {}
 
     def build(number: int) -> BaseException:
@@ -87,7 +90,7 @@ def thaw(frozen: Frozen) -> BaseException:
         error.__cause__ = None if link.cause is None else build(link.cause)
         error.__context__ = None if link.context is None else build(link.context)
         error.__suppress_context__ = link.suppress_context
-        error.__traceback__ = _traceback(link.frames)
+        error.__traceback__ = _traceback(link.frames, locals_of)
     return built[0]
 
 
@@ -219,16 +222,16 @@ def _frames(traceback: TracebackType | None) -> tuple[Frame, ...]:
     return tuple(frames)
 
 
-def _traceback(frames: tuple[Frame, ...]) -> TracebackType | None:
+def _traceback(frames: tuple[Frame, ...], locals_of: Callable[[Frame], dict[str, Any]]) -> TracebackType | None:
     from tblib import Traceback
 
     following = None
     for frame in reversed(frames):  # tblib's own dicts nest: a RecursionError's traceback would be too deep for pickle
         names = {"__name__": frame.module, **({} if frame.file is None else {"__file__": frame.file})}
         code = SimpleNamespace(co_filename=frame.filename, co_name=frame.function)
-        stub = SimpleNamespace(f_globals=names, f_locals={}, f_code=code, f_lineno=frame.line)
+        stub = SimpleNamespace(f_globals=names, f_locals=locals_of(frame), f_code=code, f_lineno=frame.line)
         following = SimpleNamespace(tb_frame=stub, tb_lineno=frame.line, tb_next=following)
     if following is None:
         return None
-    traceback: TracebackType = Traceback(following).as_traceback()
+    traceback: TracebackType = Traceback(following, get_locals=lambda stub: stub.f_locals).as_traceback()
     return traceback
