@@ -217,6 +217,8 @@ def test_failed_jobs_traceback_holds_the_users_frames_alone(project: Project, la
     shown = [line for line in result.err.splitlines() if line.startswith("  File ")]
     assert len(shown) == 2
     assert all(str(project.folder) in line for line in shown)
+    marks = [line.strip() for line in result.err.splitlines() if line.strip() and not line.strip(" ^~")]
+    assert all(len(mark) == len("1 / 0") for mark in marks[-1:])  # under what failed, or nowhere
 
 
 def test_failed_job_whose_exception_has_no_text_ends_as_any_other(project: Project, launcher: list[str]) -> None:

@@ -233,5 +233,11 @@ def _traceback(frames: tuple[Frame, ...], locals_of: Callable[[Frame], dict[str,
         following = SimpleNamespace(tb_frame=stub, tb_lineno=frame.line, tb_next=following)
     if following is None:
         return None
-    traceback: TracebackType = Traceback(following, get_locals=lambda stub: stub.f_locals).as_traceback()
+    traceback: TracebackType | None = Traceback(following, get_locals=lambda stub: stub.f_locals).as_traceback()
+    items = []
+    while traceback is not None:
+        items.append(traceback)
+        traceback = traceback.tb_next
+    for item in reversed(items):  # without an instruction: tblib's own code tells nothing of columns in the user's line
+        traceback = TracebackType(traceback, item.tb_frame, -1, item.tb_lineno)
     return traceback
