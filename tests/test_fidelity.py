@@ -221,6 +221,13 @@ def test_failed_jobs_traceback_holds_the_users_frames_alone(project: Project, la
     assert all(len(mark) == len("1 / 0") for mark in marks[-1:])  # under what failed, or nowhere
 
 
+def test_failed_job_whose_message_no_stream_takes_is_told_in_one_line(project: Project, launcher: list[str]) -> None:
+    """A message with half a character is shown with its number."""
+    project.write(helper="def compute(cfg):\n    raise ValueError('half \\ud800 a character')\n")
+    result = project.run(*launcher, "x=1,2")
+    assert "#1 x=2: failed: ValueError: half \\ud800 a character" in result.out
+
+
 def test_failed_job_whose_exception_has_no_text_ends_as_any_other(project: Project, launcher: list[str]) -> None:
     """An exception whose __str__ raises costs its own job."""
     project.write(

@@ -192,8 +192,9 @@ class Sweep:
         else:
             error = outcome.error
             report = self._runner.failed(job, error)
-        shown = f"{type(error).__name__}: {failure.text(error)}"
-        log.error("#%d %s: failed: %s", job.number, " ".join(job.overrides), shown.splitlines()[0])
+        problem = f"{type(error).__name__}: {failure.text(error)}".splitlines()[0]
+        line = f"#{job.number} {' '.join(job.overrides)}: failed: {problem}"
+        log.error("%s", line.encode("utf-8", "backslashreplace").decode("utf-8"))  # a stream refuses lone surrogates
         return report
 
     def _start(self) -> Crew:
