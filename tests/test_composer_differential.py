@@ -391,8 +391,9 @@ def test_composer_any_sweep_equals_hydra(shard: int, record_property: Callable[[
             differences = compare(sweep, SweepComposer(sweep.loader()), jobs, touches, repeated=1)
             compared += len(jobs)
             if differences:
-                note(f"{len(differences)} differences\n" + "\n".join(differences[:5]) + f"\n{sweep}")
-            assert not differences
+                note(str(sweep))
+            # In full: where it depends on more than the drawn data, there is no second time.
+            assert not differences, f"{len(differences)} differences\n" + "\n".join(differences[:5])
 
     try:
         check()

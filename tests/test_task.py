@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -277,3 +278,48 @@ def _uses_a_proxy(cfg: Any) -> Any:
 def test_identify_task_with_a_global_that_refuses_to_be_looked_at() -> None:
     """No attribute of the user's objects is asked for by __getattr__."""
     assert identify(_uses_a_proxy).name.endswith(":_uses_a_proxy")
+
+
+SHAPES = {
+    "plain": "X = K",
+    "partial": "def f(k): return k\nX = functools.partial(f, k=K)",
+    "partial argument": "def f(k): return k\nX = functools.partial(f, K)",
+    "closure": "def make(k):\n    def f(): return k\n    return f\nX = make(K)",
+    "default": "def X(k=K): return k",
+    "keyword default": "def X(*, k=K): return k",
+    "bound method": "class S:\n    def __init__(self, k): self.k = k\n    def f(self): return self.k\nX = S(K).f",
+    "namespace": "X = types.SimpleNamespace(k=K)",
+    "arguments": "X = argparse.Namespace(k=[K])",
+    "named tuple": "P = collections.namedtuple('P', 'k')\nX = P(K)",
+    "ordered dict": "X = collections.OrderedDict(k=K)",
+    "decimal": "X = decimal.Decimal(K)",
+    "date": "X = datetime.date(2020, 1, K)",
+    "numpy scalar": "X = numpy.float64(K)",
+    "array": "X = numpy.full(3, K)",
+    "array in a dict": "X = {'a': numpy.full(3, K)}",
+    "list of instances": "class S:\n    def __init__(self, k): self.k = k\nX = [S(K)]",
+    "dict with a function": "def f(): return 1\nX = {'f': f, 'k': K}",
+    "instance in an instance": "class S:\n    def __init__(self, k): self.k = k\nX = S(S(K))",
+    "wrapped": "def f(k=K): return k\nX = functools.lru_cache(f)",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_identify_counts_what_globals_hold_in_any_shape(shape: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """The same source with another value in a global is another task, and with the same value the same."""
+    imports = "import argparse, collections, datetime, decimal, functools, os, types, numpy\n"
+    source = f"{imports}K = int(os.environ['K'])\n{SHAPES[shape]}\ndef task(cfg): return X\n"
+    (tmp_path / "holding.py").write_text(source)
+
+    def form(value: str) -> bytes:
+        monkeypatch.setenv("K", value)
+        spec = importlib.util.spec_from_file_location("holding", tmp_path / "holding.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "holding", module)
+        spec.loader.exec_module(module)
+        return identify(module.task).form
+
+    assert form("3") == form("3")
+    assert form("3") != form("4")

@@ -4,27 +4,45 @@ The source says what a module binds; a script's loop, an argument parser or an a
 (``train.LR = 3``) says something else. So plain data that the task function, and what it calls by name, finds in
 globals and class attributes counts as it is when the sweep starts.
 
-Left out: what is no plain data (its code counts), dunder names and absolute paths (``ROOT = Path(__file__).parent``
-must not bind results to a folder).
+What holds some of it beside other things is looked through: partials, bound methods, closures, defaults, containers,
+instances of first-party classes.
+
+Left out: what is no plain data (its code counts), instances of other people's classes, dunder names and absolute
+paths (``ROOT = Path(__file__).parent`` must not bind results to a folder).
 """
 
 from __future__ import annotations
 
+import collections
 import functools
 import inspect
 import os
 import sys
 from collections.abc import Iterator
-from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
+from types import (
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, Final
 
 from parcache.errors import UnkeyableConfigError
+from parcache.keys.arrays import array_form
 from parcache.keys.canonical import encode
-from parcache.keys.modules import Party, is_own, logical_name, party_of
+from parcache.keys.modules import Party, is_own, logical_name, party_of, qualified_name
 
 _LEAVES: Final = (type(None), bool, int, float, str, bytes, complex)
 _CONTAINERS: Final = (list, tuple, set, frozenset)
 _MAX_DEPTH: Final = 20
+# By name: most programs have imported none of them.
+_TOLD_BY_REPR: Final = frozenset(
+    {"decimal.Decimal", "fractions.Fraction"}
+    | {f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")}
+)
+_NAMESPACES: Final = frozenset({"types.SimpleNamespace", "argparse.Namespace"})
 _DESCRIPTORS: Final = (MemberDescriptorType, GetSetDescriptorType)
 
 
@@ -36,23 +54,26 @@ def global_values(task: Any) -> list[tuple[str, bytes]]:
 
 
 class _Walk:
+    """One walk from a task. What is reached under several names counts under the first; the order is fixed."""
+
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # so that no id is used again
 
-    def callable(self, value: Any) -> None:
-        """Walk whatever can be called: its code, and all that it wraps."""
-        if id(value) in self._seen:
+    def callable(self, value: Any, name: str = "task") -> None:
+        """Walk whatever can be called: its code, what it carries, and all that it wraps."""
+        if not self._is_new(value):
             return
-        self._seen.add(id(value))
-        self._kept.append(value)
         if isinstance(value, functools.partial):
-            for part in (value.func, *value.args, *value.keywords.values()):
-                self.found(None, part)
+            self.found(f"{name}.func", value.func)
+            for number, part in enumerate(value.args):
+                self.found(f"{name}.args[{number}]", part)
+            for key, part in sorted(value.keywords.items()):
+                self.found(f"{name}.keywords[{key}]", part)
         elif isinstance(value, MethodType):
-            self.callable(value.__func__)
-            self.found(None, value.__self__)
+            self.callable(value.__func__, f"{name}.__func__")
+            self.found(f"{name}.__self__", value.__self__)
         elif isinstance(value, FunctionType):
             self._function(value)
         elif isinstance(value, type):
@@ -60,59 +81,88 @@ class _Walk:
         else:
             wrapped = _held(value, "__wrapped__")
             if callable(wrapped):
-                self.callable(wrapped)
+                self.callable(wrapped, f"{name}.__wrapped__")
 
-    def found(self, name: str | None, value: Any) -> None:
-        """Take what a name stands for: note plain data, walk code."""
+    def found(self, name: str, value: Any) -> None:
+        """Take what a name stands for: note plain data, walk code, and look for both in what holds them."""
         if (
             isinstance(value, (FunctionType, MethodType, type, functools.partial))
             or _held(value, "__wrapped__") is not None
         ):
-            self.callable(value)
+            self.callable(value, name)
         elif not isinstance(value, ModuleType):
             form = _form(value)
             if form is not None:
-                if name is not None:
-                    self.values[name] = form
-            elif _is_first_party(type(value).__module__):
-                self.callable(type(value))
-                for attribute, item in (_held(value, "__dict__") or {}).items():
-                    if name is not None and _form(item) is not None:
-                        self.found(f"{name}.{attribute}", item)
+                self._note(name, form)
+            elif self._is_new(value):
+                self._inside(name, value)
+
+    def _inside(self, name: str, value: Any) -> None:
+        """Look for what counts in something that is no plain data as a whole."""
+        if isinstance(value, dict):
+            for key, item in list(dict.items(value)):
+                if type(key) in _LEAVES:
+                    self.found(f"{name}[{key!r}]", item)
+        elif isinstance(value, (list, tuple)):
+            for number, item in enumerate(list(value)):
+                self.found(f"{name}[{number}]", item)
+        if _is_first_party(type(value).__module__):
+            self.callable(type(value), f"{name}.__class__")
+            for attribute, item in sorted((_held(value, "__dict__") or {}).items()):
+                self.found(f"{name}.{attribute}", item)
+
+    def _note(self, name: str, form: bytes) -> None:
+        unique, number = name, 1
+        while self.values.get(unique, form) != form:  # two functions can share a name
+            number += 1
+            unique = f"{name}#{number}"
+        self.values[unique] = form
+
+    def _is_new(self, value: Any) -> bool:
+        if id(value) in self._seen:
+            return False
+        self._seen.add(id(value))
+        self._kept.append(value)
+        return True
 
     def _function(self, function: FunctionType) -> None:
         module = function.__globals__.get("__name__") or ""
         if not _is_first_party(module, function.__globals__.get("__file__")):
             return
         names = set(_names(function.__code__))
-        for name in names:
+        for name in sorted(names):
             if name.startswith("__") or name not in function.__globals__:
                 continue
             value = function.__globals__[name]
             self.found(f"{logical_name(module)}.{name}", value)
             if isinstance(value, ModuleType) and _is_first_party(value.__name__, getattr(value, "__file__", None)):
-                for attribute in names & vars(value).keys():
+                for attribute in sorted(names & vars(value).keys()):
                     if not attribute.startswith("__"):
                         self.found(f"{logical_name(value.__name__)}.{attribute}", vars(value)[attribute])
-        for cell in function.__closure__ or ():
+        own = f"{logical_name(module)}.{function.__qualname__}"
+        for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             try:
-                self.found(None, cell.cell_contents)
+                self.found(f"{own}.<{variable}>", cell.cell_contents)
             except ValueError:
                 continue
+        for number, default in enumerate(function.__defaults__ or ()):
+            self.found(f"{own}.<default {number}>", default)
+        for parameter, default in sorted((function.__kwdefaults__ or {}).items()):
+            self.found(f"{own}.<default {parameter}>", default)
         wrapped = getattr(function, "__wrapped__", None)
         if callable(wrapped):
-            self.callable(wrapped)
+            self.callable(wrapped, f"{own}.__wrapped__")
 
     def _class(self, cls: type) -> None:
         for base in cls.__mro__:
             if not _is_first_party(base.__module__):
                 continue
-            for name, member in vars(base).items():
+            for name, member in sorted(vars(base).items()):
                 inner = _held(member, "__func__") or _held(member, "fget") or member
                 if isinstance(inner, FunctionType):
-                    self.callable(inner)
+                    self.callable(inner, f"{qualified_name(base)}.{name}")
                 elif not name.startswith("__"):
-                    self.found(f"{logical_name(base.__module__)}.{base.__qualname__}.{name}", member)
+                    self.found(f"{qualified_name(base)}.{name}", member)
 
 
 def _held(value: Any, name: str) -> Any:
@@ -158,8 +208,20 @@ def _plain(value: Any, depth: int) -> Any:
         return ["complex", value.real, value.imag]
     if kind in _LEAVES:
         return value
+    known = f"{kind.__module__}.{kind.__qualname__}"
+    if known in _TOLD_BY_REPR:
+        return [known, repr(value)]
+    array = array_form(value)
+    if array is not None:
+        return array
     if depth > _MAX_DEPTH:
         return _NOT_PLAIN
+    if known in _NAMESPACES:
+        return _plain([known, dict(sorted(vars(value).items()))], depth + 1)
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return _plain([qualified_name(kind), *tuple.__iter__(value)], depth + 1)
+    if kind is collections.OrderedDict:
+        return _plain([kind.__qualname__, *map(list, value.items())], depth + 1)
     if kind is dict:
         pairs = [[_plain(key, depth + 1), _plain(item, depth + 1)] for key, item in value.items()]
         return _NOT_PLAIN if _has_foreign(pairs) else ["dict", pairs]

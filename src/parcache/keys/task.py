@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import logging
 import os
 import struct
@@ -30,6 +29,7 @@ from types import (
 from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
+from parcache.keys.arrays import array_form
 from parcache.keys.canonical import encode
 from parcache.keys.globals import global_values
 from parcache.keys.modules import Party, logical_name, party_of, qualified_name
@@ -178,7 +178,7 @@ class _Inspector:
             return [type(value).__name__, *forms]
         if isinstance(value, logging.Logger):
             return ["logger", value.name]
-        array = _array_form(value)
+        array = array_form(value)
         if array is not None:
             return array
         return self._instance(value, where, depth)
@@ -311,16 +311,3 @@ def _code_form(code: CodeType) -> bytes:
     flags = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
     names = [*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars, "|", *code.co_cellvars]
     return encode([code.co_name, code.co_code, consts, table, flags, names])
-
-
-def _array_form(value: Any) -> Any:
-    """Return a form of a numpy array by its logical content: a view counts as what it shows."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not (type(value) is numpy.ndarray or isinstance(value, numpy.generic)):
-        return None
-    if value.dtype.hasobject or value.dtype.kind == "T":  # pointers
-        return None
-    content = numpy.ascontiguousarray(value).tobytes()
-    kind = "array" if type(value) is numpy.ndarray else "scalar"
-    dtype = str(value.dtype.descr)  # .str has no field names
-    return [kind, dtype, list(value.shape), hashlib.blake2b(content, digest_size=20).digest()]
