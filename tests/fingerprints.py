@@ -31,9 +31,9 @@ def serve(request):
     found = fingerprinter.fingerprint(request["names"])
     return {
         "digest": found.digest,
-        "modules": [name for name, _ in found.forms],
+        "modules": [definition.module for definition in found.definitions],
         "distributions": dict(found.distributions),
-        "dynamic": list(found.dynamic),
+        "dynamic": list(map(str, found.dynamic)),
     }
 
 for line in sys.stdin:

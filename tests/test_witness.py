@@ -16,7 +16,7 @@ PRELUDE = """
 import importlib, os, py_compile, sys, time
 sys.path.insert(0, os.getcwd())
 from parcache.keys import witness
-from parcache.keys.fingerprint import Source, content_digest, signature
+from parcache.keys.code import Source, content_digest, signature
 
 start = witness.process_start_ns()
 OLD, NEW, LONG = "x = 1\\n", "x = 2\\n", "x = 100\\n"

@@ -18,7 +18,8 @@ from parcache.hydra.runner import JobWork
 from parcache.hydra.settings import CacheSettings
 from parcache.keys import witness
 from parcache.keys.canonical import is_pruned
-from parcache.keys.fingerprint import Fingerprint, Fingerprinter
+from parcache.keys.code import Fingerprint
+from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.recipe import CODE_OFF, key_of_digest
 from parcache.model import Job, Key
 from parcache.run.parts import Parts
@@ -146,15 +147,7 @@ class Keyring:
         # What this process has imported travels by value, or runs right here.
         self._kept[fingerprint.digest] = code_refusal(watcher, fingerprint.sources)
         if self._store is not None and self._writes:
-            self._store.describe_code(
-                fingerprint.digest,
-                {
-                    "task": fingerprint.task,
-                    "modules": dict(fingerprint.forms),
-                    "distributions": dict(fingerprint.distributions),
-                    "dynamic": list(fingerprint.dynamic),
-                },
-            )
+            self._store.describe_code(fingerprint.digest, fingerprint.description())
 
     def _common(self, base: Base) -> int:
         found: int | None = base.known.get(Parts)

@@ -20,7 +20,6 @@ distributions reached, and the imports that led nowhere (installing such a modul
 from __future__ import annotations
 
 import ast
-import hashlib
 import logging
 import os
 import sys
@@ -31,6 +30,7 @@ from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableCodeError
 from parcache.keys.canonical import digest, encode
+from parcache.keys.code import WHOLE, Construct, Definition, Fingerprint, Source, content_digest, signature
 from parcache.keys.distributions import providers, versions
 from parcache.keys.imports import Scan, scan
 from parcache.keys.modules import Finder, Module, Party, is_own, logical_name, party_of
@@ -44,31 +44,6 @@ _BINARY: Final = (".pyc", *EXTENSION_SUFFIXES)
 _NOTHING: Final = Scan(frozenset(), frozenset(), frozenset(), frozenset(), (), False)
 # Named by a config, these import what no string in it has to look like.
 _DYNAMIC_TARGETS: Final = ("importlib.", "runpy.", "pkgutil.", "builtins.exec", "builtins.eval", "builtins.__import__")
-
-Signature = tuple[int, int, int, int]
-
-
-class Source(NamedTuple):
-    """One first-party file of a fingerprint, as it was when the fingerprint was taken.
-
-    ``content`` is the digest of its bytes, ``signature`` its inode, size, modification and change time (ns).
-    """
-
-    module: str
-    path: str
-    content: bytes
-    signature: Signature
-
-
-class Fingerprint(NamedTuple):
-    """The code that a job can reach."""
-
-    digest: str
-    task: str
-    sources: tuple[Source, ...]
-    forms: tuple[tuple[str, str], ...]
-    distributions: tuple[tuple[str, str], ...]
-    dynamic: tuple[str, ...]
 
 
 class _Detail(IntEnum):
@@ -85,6 +60,7 @@ class _Parsed(NamedTuple):
     source: Source
     forms: tuple[str, ...]
     scan: Scan
+    lines: int
 
     @property
     def detail(self) -> _Detail:
@@ -94,21 +70,6 @@ class _Parsed(NamedTuple):
 
     def form(self, detail: _Detail) -> str:
         return self.forms[detail] if detail < len(self.forms) else self.source.content.hex()
-
-
-def signature(path: str) -> Signature:
-    """Return what changes when a file does: inode, size in bytes, modification and change time in ns.
-
-    Raises:
-        OSError: There is no such file.
-    """
-    found = os.stat(path)
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def content_digest(data: bytes) -> bytes:
-    """Return the digest of a file's bytes."""
-    return hashlib.blake2b(data, digest_size=20).digest()
 
 
 class Fingerprinter:
@@ -154,10 +115,15 @@ class Fingerprinter:
         known = tuple(versions(closure.distributions).items())
         absent = sorted(closure.absent)
         whole = digest(encode([self._identity.form, forms, known, absent]))
-        for line in closure.dynamic:
-            log.debug("dynamic import: %s; counting all that it may mean", line)
+        for construct in closure.dynamic:
+            log.debug("dynamic import: %s; counting all that it may mean", construct)
         sources = tuple(sorted((item.source for item in parsed), key=lambda source: source.path))
-        return Fingerprint(whole, self._identity.name, sources, forms, known, tuple(closure.dynamic))
+        definitions = tuple(
+            Definition(item.source.module, WHOLE, item.source.path, (1, item.lines), item.form(detail))
+            for item in sorted(parsed, key=lambda item: item.source.path)
+        )
+        dynamic = tuple(closure.dynamic)
+        return Fingerprint(whole, self._identity.name, sources, definitions, known, tuple(absent), dynamic)
 
     def _read(self, module: Module) -> _Parsed:
         path = module.path
@@ -177,19 +143,20 @@ def _parse(module: Module, path: str) -> _Parsed:
         data = file.read()
     content = content_digest(data)
     source = Source(module.name, path, content, before)
+    lines = data.count(b"\n") + 1
     if path.endswith(_BINARY):
-        return _Parsed(source, (), _NOTHING)
+        return _Parsed(source, (), _NOTHING, lines)
     try:
         tree = ast.parse(data)  # whatever its suffix: a program needs none
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return _Parsed(source, (), _NOTHING)  # Python cannot import it either
+        return _Parsed(source, (), _NOTHING, lines)  # Python cannot import it either
     found = scan(tree, module.name, module.is_package)
     forms: tuple[str, ...]
     try:
         forms = (digest(normal_form(tree)), digest(normal_form(tree, keep_docstrings=True)))
     except RecursionError:
         forms = ()  # too deep to walk: then every byte counts
-    return _Parsed(source, forms, found)
+    return _Parsed(source, forms, found, lines)
 
 
 class _Closure:
@@ -204,7 +171,7 @@ class _Closure:
         self.first_party: list[Module] = []
         self.distributions: set[str] = set()
         self.absent: set[str] = set()
-        self.dynamic: list[str] = []
+        self.dynamic: list[Construct] = []
         self._everything_counts = False
 
     def reach(self, modules: Iterable[str], names: Iterable[str]) -> _Closure:
@@ -214,7 +181,7 @@ class _Closure:
         for name in sorted(names):
             self._mention(name)
             if name.startswith(_DYNAMIC_TARGETS):
-                self.dynamic.append(f"config: {name}")
+                self.dynamic.append(Construct("", 0, name))
                 self._everything_counts = True
         self._follow()
         while self._everything_counts:
@@ -239,7 +206,7 @@ class _Closure:
             if found.files:
                 self._named_files(module, found.files)
             if found.dynamic and module.party is Party.FIRST:
-                self.dynamic += [f"{module.path}:{item.line} {item.construct}" for item in found.dynamic]
+                self.dynamic += [Construct(module.path or "", item.line, item.construct) for item in found.dynamic]
                 self._everything_counts = True
             elif found.dynamic:  # not installed as a distribution: it imports from its own package, if from anywhere
                 self._whole(module.name.partition(".")[0])
@@ -317,7 +284,7 @@ class _Closure:
             return
         if module.path is not None:  # first-party, or third-party that belongs to no distribution
             if len(self.first_party) >= _MAX_MODULES:
-                where = self.dynamic[0] if self.dynamic else "it reaches them by imports"
+                where = str(self.dynamic[0]) if self.dynamic else "it reaches them by imports"
                 problem = f"more than {_MAX_MODULES} modules count ({where}); import by literal names"
                 raise UnkeyableCodeError(self._task, problem)
             self.first_party.append(module)

@@ -29,7 +29,7 @@ from functools import lru_cache
 from types import CodeType, ModuleType
 from typing import Any, Final, NamedTuple
 
-from parcache.keys.fingerprint import Signature, Source, content_digest, signature
+from parcache.keys.code import Signature, Source, content_digest, signature
 from parcache.keys.modules import Party, is_own, party_of
 
 # File times tick with the kernel's clock (up to 10 ms) and so does a process's start; an interpreter needs longer

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from parcache.keys.fingerprint import Source
+from parcache.keys.code import Source
 from parcache.model import Key, Outcome
 from parcache.run.parts import Packed, Part
 from parcache.store.store import Store

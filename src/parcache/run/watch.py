@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from parcache.keys import witness
+from parcache.keys.code import Source
 from parcache.keys.distributions import versions
-from parcache.keys.fingerprint import Source
 from parcache.model import NOT_ASKED, Stored, Storing
 from parcache.run.unit import Brief, Ticket
 from parcache.store.entry import pack_explanation
