@@ -31,7 +31,7 @@ def serve(request):
     found = fingerprinter.fingerprint(request["names"])
     return {
         "digest": found.digest,
-        "modules": [definition.module for definition in found.definitions],
+        "modules": [source.module for source in found.sources],
         "distributions": dict(found.distributions),
         "dynamic": list(map(str, found.dynamic)),
     }

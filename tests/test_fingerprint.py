@@ -78,9 +78,9 @@ def test_fingerprint_program_that_sweeps_another_modules_task_does_not_count(cod
 
 def test_fingerprint_program_on_the_command_line_counts_with_what_it_imports(code: Code) -> None:
     """What a command line's program imports for its side effects counts, though the task does not know of it."""
-    code.write({"run.py": "import registered\nimport app\n", "registered.py": "x = 1\n"})
+    code.write({"run.py": "import registered\nimport app\n", "registered.py": "import os\nos.environ['X'] = '1'\n"})
     before = code.take(main="run.py", with_program=True)
-    code.write({"registered.py": "x = 2\n"})
+    code.write({"registered.py": "import os\nos.environ['X'] = '2'\n"})
     assert code.take(main="run.py", with_program=True).digest != before.digest
 
 
@@ -103,7 +103,7 @@ def test_fingerprint_other_models_edited_same_digest(code: Code) -> None:
 def test_fingerprint_named_model_edited_another_digest(code: Code, edited: str) -> None:
     """Editing a model, what it imports, its package or the task's code changes what a job has that names the model."""
     before = code.take("models.a.A")
-    code.write({edited: PROJECT[edited] + "\nEDITED = 1\n"})
+    code.write({edited: PROJECT[edited] + "\nassert True\n"})
     assert code.take("models.a.A").digest != before.digest
 
 
@@ -124,9 +124,8 @@ def test_fingerprint_absent_import_appears_another_digest(code: Code) -> None:
 
 def test_fingerprint_absent_submodule_appears_another_digest(code: Code) -> None:
     """An optional submodule that was missing and is there now changes the digest."""
-    code.write(
-        {"helper.py": "try:\n    from models import fast\nexcept ImportError:\n    fast = None\ndef f(x): return x\n"}
-    )
+    optional = "try:\n    from models import fast\nexcept ImportError:\n    fast = None\n"
+    code.write({"helper.py": f"{optional}def f(x): return fast\n"})
     before = code.take()
     code.write({"models/fast.py": ""})
     assert code.take().digest != before.digest
@@ -164,7 +163,7 @@ def test_fingerprint_extension_module_counts_by_its_bytes(code: Code) -> None:
 
 def test_fingerprint_file_under_two_names_follows_both(code: Code) -> None:
     """A file that is reached under two names has the relative imports of each."""
-    code.write({"app.py": "def main(cfg):\n    import both\n    import q.both\n"})
+    code.write({"app.py": "def main(cfg):\n    import both\n    import q.both\n    return both.x\n"})
     code.write({"q/__init__.py": "", "q/both.py": "from .deep import x\n", "q/deep.py": "x = 1\n"})
     before = code.take(path=("", "q"))
     code.write({"q/deep.py": "x = 2\n"})

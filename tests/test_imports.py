@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from parcache.keys.imports import dotted_names, scan
+from parcache.keys.dotted import dotted_names
+from parcache.keys.units import tabulate
 from tests.fingerprints import Code, Server
 
 APP = "def main(cfg):\n    return cfg\n"
@@ -16,7 +16,6 @@ APP = "def main(cfg):\n    return cfg\n"
 REACHED: dict[str, dict[str, str]] = {
     "imported": {"hit.py": "", "app.py": "import hit\n"},
     "in a function": {"hit.py": "", "app.py": "def f():\n    import hit\n"},
-    "under type checking": {"hit.py": "", "app.py": "if TYPE_CHECKING:\n    import hit\n"},
     "three deep": {"hit.py": "", "b.py": "import hit", "a.py": "import b", "app.py": "import a\n"},
     "under an alias": {"hit.py": "", "app.py": "import hit as h\n"},
     "name from module": {"hit.py": "", "app.py": "from hit import x as y\n"},
@@ -53,7 +52,7 @@ REACHED: dict[str, dict[str, str]] = {
     "lazy re-export": {
         "p/hit.py": "",
         "p/__init__.py": "def __getattr__(name):\n    return load(name)\n",
-        "app.py": "import p\n",
+        "app.py": "import p\np.thing()\n",
     },
     "handed to a lazy loader": {
         "p/hit.py": "",
@@ -146,8 +145,8 @@ def write_case(code: Code, files: dict[str, str]) -> str:
     """Write a case so that the task can be imported whatever it would do; return the file that is to be edited."""
     body = {**files, "app.py": "def never():\n" + "".join(f"    {line}\n" for line in files["app.py"].splitlines())}
     if "import *" in files["app.py"]:
-        body["app.py"] = files["app.py"]
-    code.write({**body, "app.py": body["app.py"] + APP})
+        body["app.py"] = files["app.py"] + "def never():\n    pass\n"
+    code.write({**body, "app.py": body["app.py"] + "def main(cfg):\n    return never()\n"})
     return next(iter(files))
 
 
@@ -158,7 +157,7 @@ def test_imports_reached_file_edited_another_digest(code: Code, name: str) -> No
     path = ("", "lib") if edited.startswith("lib/") else ("",)
     before = code.take(path=path)
     original = (code.folder / edited).read_text()
-    code.write({edited: original + "\nEDITED = 1\n"})
+    code.write({edited: original + "\nassert True\n"})
     assert code.take(path=path).digest != before.digest
     code.write({edited: original})
     assert code.take(path=path).digest == before.digest
@@ -167,6 +166,8 @@ def test_imports_reached_file_edited_another_digest(code: Code, name: str) -> No
 UNREACHED = {
     "unrelated": "import os\n",
     "dynamic elsewhere": "",
+    "under type checking": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import hit\n",
+    "in a function that nothing calls": "def f():\n    import hit\n",
     "named by a plain word": "X = 'hit'\n",
     "in a docstring": '"""See hit.py and p.hit."""\n',
     "in a comment": "# import hit\n",
@@ -197,7 +198,7 @@ def test_imports_unrelated_file_edited_same_digest(code: Code, name: str) -> Non
 
 def test_imports_dynamic_skips_what_jobs_left_behind(code: Code) -> None:
     """Copies of code in job folders do not count, even where everything counts."""
-    code.write({"app.py": "def f(n):\n    __import__(n)\n" + APP})
+    code.write({"app.py": "def main(n):\n    __import__(n)\n"})
     before = code.take()
     code.write({"outputs/2024-01-01/app.py": "", "jobs/a/.hydra/config.yaml": "", "jobs/a/app.py": "", ".git/x.py": ""})
     assert code.take().digest == before.digest
@@ -205,7 +206,7 @@ def test_imports_dynamic_skips_what_jobs_left_behind(code: Code) -> None:
 
 def test_imports_dynamic_construct_reported_with_its_line(code: Code) -> None:
     """A dynamic construct is told with its file and line."""
-    code.write({"app.py": "def f(n):\n    __import__(n)\n" + APP})
+    code.write({"app.py": "def main(n):\n    __import__(n)\n"})
     assert code.take().dynamic == [f"{code.folder / 'app.py'}:2 __import__(…)"]
 
 
@@ -214,8 +215,8 @@ def test_imports_dynamic_construct_reported_with_its_line(code: Code) -> None:
     [
         ("a.b", ["a.b"]),
         ("a.b.C", ["a.b.C"]),
-        ("a:b", ["a"]),
-        ("a.b:C.d", ["a.b"]),
+        ("a:b", ["a.b"]),
+        ("a.b:C.d", ["a.b.C.d"]),
         ("a", []),
         ("", []),
         ("1.5", []),
@@ -245,5 +246,5 @@ def test_dotted_names_text_yields_modules_that_it_names(text: str, names: list[s
 )
 def test_scan_reader_of_source_is_noticed(source: str, docs: bool, text: bool) -> None:
     """Code that reads docstrings, or source text, is known to."""
-    found = scan(ast.parse(source), "m", False)
-    assert (found.reads_docs, found.reads_source) == (docs, text)
+    units = tabulate(source.encode(), "m", False).units
+    assert (any(unit.reads_docs for unit in units), any(unit.reads_source for unit in units)) == (docs, text)

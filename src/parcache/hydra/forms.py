@@ -30,7 +30,7 @@ from parcache.hydra.nodes import Place, clone, find, put
 from parcache.hydra.plain import PlainConfig, Reading, plain_parts, shown, to_plain
 from parcache.hydra.values import InvolvedError, Values
 from parcache.keys.canonical import Outline, describe, digest, encode, prune
-from parcache.keys.imports import dotted_names
+from parcache.keys.dotted import dotted_names
 
 T = TypeVar("T")
 # What a job's number and directory are does not matter to a key, but interpolations that use them have to resolve.

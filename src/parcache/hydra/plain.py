@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from parcache.errors import UnkeyableConfigError
 from parcache.hydra.nodes import Place
 from parcache.keys.canonical import MISSING, Expression, Record, Refused, Unresolvable, digest, encode
-from parcache.keys.imports import dotted_names
+from parcache.keys.dotted import dotted_names
 from parcache.keys.modules import qualified_name
 
 _MAX_DEPTH: Final = 200

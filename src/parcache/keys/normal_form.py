@@ -1,6 +1,7 @@
 """The normal form of Python source: what is left when nothing that cannot change behaviour is kept.
 
-Comments, formatting, positions and docstrings are gone. It is a serializer of our own and not ``ast.dump``, whose
+Comments, formatting, positions and docstrings are gone, and so is the order of a class's methods. It is a serializer
+of our own and not ``ast.dump``, whose
 output differs between Python versions: empty fields are left out, so a field that a newer Python adds changes
 nothing until it is used.
 """
@@ -13,6 +14,8 @@ from typing import Any
 from parcache.keys import canonical
 
 _SKIPPED_FIELDS = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
+_BLIND_TO_ORDER = frozenset({"dataclass", "total_ordering", "final"})
+_KINDS_OF_METHOD = frozenset({"staticmethod", "classmethod", "property"})
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -62,11 +65,41 @@ def _write_node(node: ast.AST, out: list[bytes], keep_docstrings: bool) -> None:
         value = getattr(node, name, None)
         if name == "body" and not keep_docstrings and isinstance(node, _DOCUMENTED) and value:
             value = value[1:] if is_docstring(value[0]) else value
+        if name == "body" and isinstance(node, ast.ClassDef) and value:
+            value = _without_order_of_methods(node, value)
         if value is None or value == []:
             continue
         out.append(b" " + name.encode() + b"=")
         _write(value, out, keep_docstrings)
     out.append(b")")
+
+
+def _without_order_of_methods(node: ast.ClassDef, body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return a class's statements with its plain methods last, by name.
+
+    Those that are defined twice, or decorated by more than their kind, keep their place, and so does everything where a
+    metaclass or a decorator may look at the order.
+    """
+    if node.keywords or any(_last_name(item) not in _BLIND_TO_ORDER for item in node.decorator_list):
+        return body
+    functions = [item for item in body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    names = [item.name for item in functions]
+    plain = [
+        item
+        for item in functions
+        if names.count(item.name) == 1
+        and all(isinstance(part, ast.Name) and part.id in _KINDS_OF_METHOD for part in item.decorator_list)
+        and not item.args.defaults
+        and not any(item.args.kw_defaults)
+    ]
+    kept = {id(item) for item in plain}
+    return [item for item in body if id(item) not in kept] + sorted(plain, key=lambda item: item.name)
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Call):
+        node = node.func
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _write_constant(value: Any, out: list[bytes]) -> None:

@@ -66,11 +66,11 @@ class _Bare:
 
 
 class TaskIdentity(NamedTuple):
-    """What a task is: a readable name, its form, and the modules in which its code begins."""
+    """What a task is: a readable name, its form, and where its code begins (see ``parcache.keys.closure``)."""
 
     name: str
     form: bytes
-    modules: frozenset[str]
+    roots: frozenset[tuple[str, str]]
 
 
 def identify(task: Any) -> TaskIdentity:
@@ -84,7 +84,7 @@ def identify(task: Any) -> TaskIdentity:
         form = encode([inspector.visit(task, "task", 0), global_values(task)])
     except UnkeyableConfigError as error:
         raise UnkeyableCodeError(inspector.name, f"{error.path}: {error.problem}") from None
-    return TaskIdentity(inspector.name, form, frozenset(inspector.modules))
+    return TaskIdentity(inspector.name, form, frozenset(inspector.roots))
 
 
 def _display_name(task: Any) -> str:
@@ -98,7 +98,7 @@ def _display_name(task: Any) -> str:
 class _Inspector:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.modules: set[str] = set()
+        self.roots: set[tuple[str, str]] = set()
         self._open: dict[int, int] = {}
 
     def visit(self, value: Any, where: str, depth: int) -> Any:
@@ -124,7 +124,7 @@ class _Inspector:
         if isinstance(value, MethodType):
             return ["method", self.visit(value.__func__, where, depth), self.visit(value.__self__, where, depth)]
         if isinstance(value, ModuleType):
-            self.modules.add(value.__name__)
+            self.roots.add((value.__name__, ""))
             return ["module", logical_name(value.__name__)]
         if isinstance(value, type):
             return ["class", self._class(value, where, depth)]
@@ -139,7 +139,7 @@ class _Inspector:
 
     def _class(self, cls: type, where: str, depth: int) -> Any:
         """Note a class and its bases; those that cannot be found by name count with what they are made of."""
-        self.modules.update(base.__module__ for base in cls.__mro__)
+        self.roots.update((base.__module__, base.__qualname__.partition(".")[0]) for base in cls.__mro__)
         made_here = []
         for base in cls.__mro__:
             if _is_found_by_name(base):
@@ -163,7 +163,7 @@ class _Inspector:
         owner = value.__self__
         if owner is not None and not isinstance(owner, ModuleType):
             return ["builtin", value.__name__, self.visit(owner, where, depth)]
-        self.modules.add(value.__module__ or "builtins")
+        self.roots.add((value.__module__ or "builtins", value.__qualname__.partition(".")[0]))
         return ["builtin", value.__module__ or "builtins", value.__qualname__]
 
     def _data(self, value: Any, where: str, depth: int) -> Any:
@@ -212,7 +212,8 @@ class _Inspector:
 
     def _function(self, function: FunctionType, where: str, depth: int) -> Any:
         module = function.__globals__.get("__name__") or function.__module__ or "builtins"
-        self.modules.add(module)
+        first = function.__qualname__.partition(".")[0]
+        self.roots.add((module, f"{first}@{function.__code__.co_firstlineno}"))
         form: list[Any] = [
             "function",
             logical_name(module),

@@ -1,0 +1,186 @@
+"""Constructs by which code names other code in strings, or by names that it computes.
+
+A string that reads like a dotted name counts wherever it stands: ``instantiate``, ``get_class`` and ``import_module``
+take strings. Where a name is computed, the construct is *dynamic*, and everything that it may mean counts. A value that
+comes out of an attribute or a subscript is taken for one of the config's, whose strings count anyway.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+from parcache.keys.dotted import absolute_text, constant_prefix, dotted_names, package_prefix, python_files
+from parcache.keys.findings import ANYTHING, LOADED, SUBCLASSES, Dynamic, Found, is_environ
+
+LITERAL_IMPORTERS: Final = frozenset({"import_module", "__import__"})
+_LOCATORS: Final = frozenset({"get_class", "get_method", "get_static_method", "get_object", "locate", "_locate"})
+_EXECUTORS: Final = frozenset({"exec", "eval", "compile", "__import__"})
+# A package that hands these to somebody else lets it import submodules (lazy_loader.attach, catalogue, stevedore).
+_HANDLES: Final = frozenset({"__name__", "__path__", "__spec__", "__package__"})
+_HARMLESS_TAKERS: Final = frozenset({"getLogger", "get_logger", "version", "files", "print", "is_file"})
+_IMPORTERS: Final = frozenset(
+    {
+        "import_module",
+        "run_path",
+        "run_module",
+        "spec_from_file_location",
+        "module_from_spec",
+        "SourceFileLoader",
+        "SourcelessFileLoader",
+        "ExtensionFileLoader",
+        "exec_module",
+        "load_module",
+        "load_source",
+        "walk_packages",
+        "iter_modules",
+        "resolve_name",
+        "entry_points",
+        "iter_entry_points",
+        "meta_path",
+        "path_hooks",
+    }
+)
+# These lead from any object to all names of its module, or to all objects there are.
+_GLOBALS_READERS: Final = frozenset({"f_globals", "__globals__", "get_objects", "get_referrers", "f_locals"})
+_UNPICKLERS: Final = frozenset({"Unpickler", "read_pickle"})
+# Dangerous under another name.
+RENAMED_WITH_CARE: Final = _IMPORTERS | _EXECUTORS | _LOCATORS
+_DOC_READERS: Final = frozenset({"__doc__", "getdoc"})
+_SOURCE_READERS: Final = frozenset(
+    {"getcomments", "getsource", "getsourcelines", "findsource", "getblock", "linecache", "co_code"}
+)
+
+
+class Constructs:
+    """Takes note of what a statement names in these ways; the walk over the statement is a subclass's."""
+
+    def __init__(self, module: str, is_package: bool) -> None:
+        self.module = module
+        self.package = module if is_package else module.rpartition(".")[0]
+        self.is_package = is_package
+        self.found = Found()
+        self.later = 0  # how many functions, which run later, are around what is visited
+
+    def imported(self, module: str, name: str) -> None:
+        """Take note of an import of a module, or of a name in it that may be a submodule."""
+        (self.found.imports_later if self.later else self.found.imports_now).add((module, name))
+
+    def construct(self, node: ast.AST, text: str, reach: str = ANYTHING) -> None:
+        """Take note of a dynamic construct."""
+        self.found.dynamic.append(Dynamic(getattr(node, "lineno", 0), text, reach))
+
+    def literal_import(self, node: ast.Call, called: str) -> bool:
+        """Account for an importer that is given a literal name, or one that begins with a literal package."""
+        target = node.args[0] if node.args else None
+        anchor = self.anchor(node)
+        if called == "__import__" and (len(node.args) > 1 or node.keywords):
+            self.construct(node, f"{called}(…)")  # its from-list and level change what it imports
+            return True
+        if isinstance(target, ast.Constant) and isinstance(target.value, str):
+            name = absolute_text(target.value, anchor)
+            if name is not None:
+                self.imported(name, "")
+                self.found.modules.add(name)
+                return True
+        else:
+            prefix = constant_prefix(target)
+            package = None if prefix is None else absolute_text(prefix, anchor)
+            if package:
+                self.found.wholes.add(package)
+                return True
+        self.construct(node, f"{called}(…)")
+        return True
+
+    def constructs_of_name(self, node: ast.Name) -> None:
+        """Take note of what a name that is read stands for."""
+        if node.id in _EXECUTORS or node.id in _IMPORTERS:
+            self.construct(node, node.id)
+        elif node.id == "globals" or (node.id in ("locals", "vars") and not self.later):
+            self.found.own_names = True
+        elif node.id in _UNPICKLERS:
+            self.construct(node, node.id, LOADED)
+        self.readers(node.id)
+
+    def constructs_of_attribute(self, node: ast.Attribute) -> None:
+        """Take note of what an attribute stands for, whoever's it is."""
+        attr = node.attr
+        if attr in _IMPORTERS or attr == "__import__":
+            self.construct(node, attr)
+        elif attr == "__subclasses__":
+            self.construct(node, attr, SUBCLASSES)
+        elif attr in _GLOBALS_READERS or attr in _UNPICKLERS:
+            self.construct(node, attr, LOADED)
+        elif isinstance(node.value, ast.Name):
+            if node.value.id == "sys" and attr == "modules":
+                self.construct(node, "sys.modules")
+            elif node.value.id == "builtins" and attr in _EXECUTORS:
+                self.construct(node, attr)
+        self.readers(attr)
+
+    def constructs_of_call(self, node: ast.Call, called: str | None) -> None:
+        """Take note of what a call is given to look up."""
+        if called == "getattr" and len(node.args) > 1:
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and name.value in _IMPORTERS | _EXECUTORS:
+                self.construct(node, f"getattr(…, {name.value!r})")
+        elif called in _LOCATORS and node.args:
+            self.computed(node.args[0], f"{called}(…)")
+        elif called in ("getenv", "get", "setdefault", "pop") and node.args and is_environ(node.func):
+            self.variable(node.args[0])
+        for keyword in node.keywords:
+            if keyword.arg == "_target_" or (called in _LOCATORS and keyword.arg == "path"):
+                self.computed(keyword.value, f"{called}({keyword.arg}=…)")
+        handed = (item.value if isinstance(item, ast.keyword) else item for item in (*node.args, *node.keywords))
+        is_handed_over = any(isinstance(item, ast.Name) and item.id in _HANDLES for item in handed)
+        if is_handed_over and self.is_package and called not in _HARMLESS_TAKERS:
+            self.found.wholes.add(self.package)
+
+    def computed(self, value: ast.expr, text: str) -> None:
+        """Take note of a name for something to import that is made up by the code.
+
+        What comes out of an attribute or a subscript is taken for one of the config's, whose strings count anyway.
+        """
+        if isinstance(value, (ast.Constant, ast.Attribute, ast.Subscript)):
+            return
+        prefix = constant_prefix(value)
+        package = None if prefix is None else absolute_text(prefix, None)
+        if package:
+            self.found.wholes.add(package)
+        else:
+            self.construct(value, text)
+
+    def constant(self, node: ast.Constant) -> None:
+        """Take note of the names in a string."""
+        value = node.value
+        if not isinstance(value, str):
+            return
+        if "." in value or ":" in value:
+            self.found.strings.update(dotted_names(value))
+            self.found.files.update(python_files(value))
+            package = package_prefix(value)
+            if package:
+                self.found.wholes.add(package)
+        self.readers(value)
+
+    def readers(self, name: str) -> None:
+        """Take note of a name by which docstrings or source text are read."""
+        if name in _DOC_READERS:
+            self.found.reads_docs = True
+        elif name in _SOURCE_READERS:
+            self.found.reads_source = True
+
+    def variable(self, node: ast.expr) -> None:
+        """Take note of an environment variable that is read by a literal name."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.found.environ.add(node.value)
+
+    def anchor(self, node: ast.Call) -> str | None:
+        """Return the package that a relative name given to ``import_module`` starts from, where it can be told."""
+        given = node.args[1] if len(node.args) > 1 else None
+        given = next((keyword.value for keyword in node.keywords if keyword.arg == "package"), given)
+        if isinstance(given, ast.Constant) and isinstance(given.value, str):
+            return given.value
+        if isinstance(given, ast.Name) and given.id in ("__package__", "__name__"):
+            return self.package if given.id == "__package__" else self.module
+        return None

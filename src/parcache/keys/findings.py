@@ -1,0 +1,104 @@
+"""What one statement of a module refers to and does, as values; ``parcache.keys.statements`` finds it."""
+
+from __future__ import annotations
+
+import ast
+from typing import Final, NamedTuple
+
+# How much a dynamic construct may mean.
+ANYTHING: Final = "anything"  # modules that nothing names
+LOADED: Final = "loaded"  # any name of the modules that are imported anyway
+SUBCLASSES: Final = "subclasses"  # any class of those
+
+
+class Dynamic(NamedTuple):
+    """A construct that can lead to what the source does not name, and how far."""
+
+    line: int
+    text: str
+    reach: str
+
+
+class Now(NamedTuple):
+    """Something that happens when the statement is executed.
+
+    ``what`` is one of: ``call`` (of ``chain``), ``statement`` (an expression that stands alone), ``store`` (to an
+    attribute or an item of it), ``decorator`` (``chain`` is called with what is defined), ``base``, ``metaclass``.
+    ``style``: ``""`` the chain itself; ``nested`` what is got out of it by items, calls or more than one attribute;
+    ``called`` its result. An empty chain is an expression that no name leads to. ``given`` are names handed over.
+    """
+
+    what: str
+    chain: str
+    style: str = ""
+    given: tuple[str, ...] = ()
+
+
+class Found:
+    """What one statement refers to and does; see the module."""
+
+    def __init__(self) -> None:
+        self.binds: set[str] = set()
+        self.refs: set[str] = set()
+        self.refs_now: set[str] = set()
+        self.absolute: set[tuple[str, str]] = set()  # (module, chain in it), by imports inside functions
+        self.aliases: list[tuple[str, str, str]] = []  # (name, module, attribute or "")
+        self.stars: list[str] = []
+        self.imports_now: set[tuple[str, str]] = set()  # (module, name in it or "")
+        self.imports_later: set[tuple[str, str]] = set()
+        self.now: list[Now] = []
+        self.strings: set[str] = set()
+        self.files: set[str] = set()
+        self.wholes: set[str] = set()
+        self.modules: set[str] = set()  # imported by a literal name given to an importer: any name in them may be meant
+        self.dynamic: list[Dynamic] = []
+        self.environ: set[str] = set()
+        self.members: set[str] = set()  # of a class at the top: the names that its body binds
+        self.has_docs = False
+        self.own_names = False  # reads or writes the module's names by computed names
+        self.reads_docs = False
+        self.reads_source = False
+
+
+def route(node: ast.expr) -> tuple[str, str]:
+    """Return the chain that an expression starts from, and how it goes on from there; see ``Now``."""
+    attributes: list[str] = []
+    style = ""
+    while True:
+        if isinstance(node, ast.Attribute):
+            attributes.append(node.attr)
+            node = node.value
+        elif isinstance(node, ast.Subscript):
+            attributes, style, node = [], "nested", node.value
+        elif isinstance(node, ast.Call):
+            attributes, style, node = [], "called", node.func
+        elif isinstance(node, ast.Name):
+            return ".".join([node.id, *reversed(attributes)]), style
+        elif isinstance(node, (ast.Constant, ast.JoinedStr)) and attributes:
+            return "str", "called"  # a method of a literal
+        elif isinstance(node, (ast.List, ast.Dict, ast.Set, ast.Tuple, ast.ListComp, ast.DictComp, ast.SetComp)):
+            return "list", "called"
+        else:
+            return "", style
+
+
+def handed(node: ast.Call) -> tuple[str, ...]:
+    """Return the names that a call hands over as they are."""
+    values = [*node.args, *(keyword.value for keyword in node.keywords)]
+    chains = (route(value.value if isinstance(value, ast.Starred) else value) for value in values)
+    return tuple(chain for chain, style in chains if chain and not style)
+
+
+def called_name(func: ast.expr) -> str | None:
+    """Return the last part of the name of what is called, or None."""
+    if isinstance(func, ast.Name):
+        return func.id
+    return func.attr if isinstance(func, ast.Attribute) else None
+
+
+def is_environ(func: ast.expr) -> bool:
+    """Tell whether a function that is called is ``os.getenv`` or a method of ``os.environ``."""
+    if called_name(func) == "getenv":
+        return True
+    owner = func.value if isinstance(func, ast.Attribute) else None
+    return owner is not None and called_name(owner) == "environ"
