@@ -36,6 +36,7 @@ from parcache.run.plan import make_plan
 from parcache.run.summary import summary_line
 from parcache.run.unit import Unit
 from parcache.run.worker import install_here, release
+from parcache.store.notes import Notes
 from parcache.store.store import Store
 
 log = logging.getLogger("parcache")
@@ -219,7 +220,8 @@ class Sweep:
         except UnkeyableCodeError as error:
             self._warn_once(f"{error} This sweep runs without a cache.")
             return None, None
-        return Fingerprinter(self._identity, with_program=self._collector is None), store
+        notes = Notes(store.paths.notes, self._writes)
+        return Fingerprinter(self._identity, with_program=self._collector is None, notes=notes), store
 
     def _open_store(self) -> Store | None:
         cache = self._settings.cache

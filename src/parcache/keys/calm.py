@@ -60,7 +60,7 @@ def calm_depth(node: ast.stmt) -> int:
     if isinstance(node, ast.FunctionDef):
         if not _is_calm_function(node):
             return 0
-        inner = [part for part in ast.walk(node) if isinstance(part, ast.FunctionDef) and part is not node]
+        inner = [part for part in node.body if isinstance(part, ast.FunctionDef)]
         return 2 if all(map(_is_calm_function, inner)) else 1
     if isinstance(node, ast.ClassDef):
         return 1 if _is_calm_class(node) else 0
@@ -68,7 +68,7 @@ def calm_depth(node: ast.stmt) -> int:
 
 
 def _is_calm_function(node: ast.FunctionDef) -> bool:
-    made_here = {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef)}
+    made_here = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
     return _are_calm(node.body, made_here)
 
 
@@ -88,7 +88,7 @@ def _are_calm(body: Iterable[ast.stmt], owned: set[str]) -> bool:
 
 
 def _is_calm(node: ast.stmt, owned: set[str]) -> bool:
-    if isinstance(node, ast.FunctionDef):
+    if isinstance(node, ast.FunctionDef):  # what it does when it is called is another question
         parts = [*node.decorator_list, *node.args.defaults, *(item for item in node.args.kw_defaults if item)]
         return all(map(_is_calm_expression, parts))
     if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
@@ -130,7 +130,11 @@ def _is_calm_expression(node: ast.expr | None) -> bool:
             continue
         if isinstance(part, ast.Call) and not _is_pure(part.func):
             return False
-        stack.extend(ast.iter_child_nodes(part))
+        for value in part.__dict__.values():  # ast.iter_child_nodes takes three times as long
+            if isinstance(value, ast.AST):
+                stack.append(value)
+            elif isinstance(value, list):
+                stack += [item for item in value if isinstance(item, ast.AST)]
     return True
 
 

@@ -63,6 +63,7 @@ class Closure:
         self.absent: set[str] = set()
         self.dynamic: list[Construct] = []
         self.references: set[tuple[str, str, str]] = set()
+        self.has_looked_everywhere = False
 
     def reach(self, roots: Iterable[tuple[str, str]], names: Iterable[str], programs: Iterable[str] = ()) -> Closure:
         """Walk from the task's roots and from the names in the config.
@@ -374,6 +375,7 @@ class Closure:
                 self._whole(found, is_program=True)
 
     def _everything(self) -> Iterator[Module]:
+        self.has_looked_everywhere = True
         roots = [module for module in self.executed if module.party is Party.FIRST]
         done: set[str] = set()
         for module in roots:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import Any, Final, NamedTuple
 
@@ -53,35 +54,85 @@ class Construct(NamedTuple):
         return f"{self.path}:{self.line} {self.text}" if self.path else f"config: {self.text}"
 
 
-class Fingerprint(NamedTuple):
-    """The code that a job can reach.
+class Details(NamedTuple):
+    """What explains a fingerprint.
 
     ``absent`` are imports that lead nowhere: installing such a module changes what the code does. ``environ`` are the
     environment variables that the code reads by a literal name. ``references`` are (where, name, what it leads to) of
     the names by which one module's code reaches another's.
     """
 
-    digest: str
-    task: str
-    sources: tuple[Source, ...]
-    definitions: tuple[Definition, ...]
-    distributions: tuple[tuple[str, str], ...]
-    absent: tuple[str, ...]
-    dynamic: tuple[Construct, ...]
+    definitions: tuple[Definition, ...] = ()
+    absent: tuple[str, ...] = ()
+    dynamic: tuple[Construct, ...] = ()
     environ: tuple[str, ...] = ()
     references: tuple[tuple[str, str, str], ...] = ()
 
+    def pack(self) -> bytes:
+        """Return it as JSON."""
+        return json.dumps(self, separators=(",", ":")).encode("ascii")
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Details:
+        """Return what was packed."""
+        definitions, absent, dynamic, environ, references = json.loads(data)
+        return cls(
+            tuple(
+                Definition(module, name, path, tuple(lines), form) for module, name, path, lines, form in definitions
+            ),
+            tuple(absent),
+            tuple(Construct(*item) for item in dynamic),
+            tuple(environ),
+            tuple(tuple(item) for item in references),
+        )
+
+
+class Fingerprint:
+    """The code that a job can reach. What only explains it is unpacked when it is first asked for."""
+
+    def __init__(
+        self,
+        digest: str,
+        task: str,
+        sources: tuple[Source, ...],
+        distributions: tuple[tuple[str, str], ...],
+        details: Details | bytes,
+    ) -> None:
+        self.digest = digest
+        self.task = task
+        self.sources = sources
+        self.distributions = distributions
+        self._details = details
+
+    @property
+    def details(self) -> Details:
+        """Return what explains it."""
+        if isinstance(self._details, bytes):
+            self._details = Details.unpack(self._details)
+        return self._details
+
+    @property
+    def definitions(self) -> tuple[Definition, ...]:
+        """Return the pieces of code that count."""
+        return self.details.definitions
+
+    @property
+    def dynamic(self) -> tuple[Construct, ...]:
+        """Return the places where names are resolved dynamically."""
+        return self.details.dynamic
+
     def description(self) -> dict[str, Any]:
         """Return it as JSON data, as the store keeps it to explain keys."""
+        details = self.details
         return {
             "task": self.task,
-            "definitions": [list(definition) for definition in self.definitions],
+            "definitions": [list(definition) for definition in details.definitions],
             "files": {source.path: [source.module, source.content.hex()] for source in self.sources},
             "distributions": dict(self.distributions),
-            "absent": list(self.absent),
-            "dynamic": [list(construct) for construct in self.dynamic],
-            "environ": list(self.environ),
-            "references": [list(reference) for reference in self.references],
+            "absent": list(details.absent),
+            "dynamic": [list(construct) for construct in details.dynamic],
+            "environ": list(details.environ),
+            "references": [list(reference) for reference in details.references],
         }
 
 

@@ -56,6 +56,8 @@ _ACTING_NAMES: Final = re.compile(
     r"append\w*|insert|hook\w*|on_\w+|update|environ\.pop)$|(?:^|\.)random\."
 )
 _CONFIG_STORE: Final = "ConfigStore.instance"
+# Classes with more generations than this are taken to tell of each other.
+_MAX_GENERATIONS: Final = 50
 _ANNOUNCED: Final = "__init_subclass__"
 
 
@@ -74,6 +76,7 @@ class Effects:
         self._calm: dict[tuple[Module, str], int] = {}
         self._fresh: dict[tuple[Module, str], bool] = {}
         self._announced: dict[tuple[Module, str], bool] = {}
+        self._generations = 0
 
     def of(self, module: Module, unit: Unit) -> Effect:
         """Return the effect of executing a unit of a module."""
@@ -221,8 +224,12 @@ class Effects:
         where = target.module, target.name
         known = self._announced.get(where)
         if known is None:
+            if self._generations >= _MAX_GENERATIONS:
+                return True
             self._announced[where] = False
+            self._generations += 1
             known = any(self._announces(where[0], unit) for unit in self._units(*where))
+            self._generations -= 1
             self._announced[where] = known
         return known
 

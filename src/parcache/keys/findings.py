@@ -54,7 +54,7 @@ class Found:
         self.dynamic: list[Dynamic] = []
         self.environ: set[str] = set()
         self.members: set[str] = set()  # of a class at the top: the names that its body binds
-        self.has_docs = False
+        self.docs: list[str] = []  # docstrings
         self.own_names = False  # reads or writes the module's names by computed names
         self.reads_docs = False
         self.reads_source = False

@@ -3,7 +3,7 @@
 ``digest`` is over
 
 - the task's identity (``parcache.keys.task``);
-- of each reached module the normal forms of its reached units (``parcache.keys.closure``): those whose place among the
+- of each executed module the normal forms of its reached units (``parcache.keys.closure``): those whose place among the
   others matters in their order, the others sorted;
 - what the names lead to by which one module's code reaches another's (``references``);
 - the versions of the distributions reached, and the imports that led nowhere (installing such a module changes what the
@@ -14,8 +14,11 @@ Where reached code reads docstrings, they count; where it reads source text, the
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any, Final, NamedTuple
@@ -23,8 +26,9 @@ from typing import Any, Final, NamedTuple
 from parcache.errors import UnkeyableCodeError
 from parcache.keys.canonical import digest, encode
 from parcache.keys.closure import Closure
-from parcache.keys.code import WHOLE, Definition, Fingerprint, Source, content_digest, signature
+from parcache.keys.code import WHOLE, Definition, Details, Fingerprint, Source, content_digest, signature
 from parcache.keys.distributions import versions
+from parcache.keys.memo import Looked, Memo, Notes, Walk, folders_of
 from parcache.keys.modules import Finder, Module, Party
 from parcache.keys.task import TaskIdentity
 from parcache.keys.units import Table, tabulate
@@ -55,11 +59,16 @@ class Fingerprinter:
     Use a new one for each batch: it remembers what it read. Not thread-safe.
     """
 
-    def __init__(self, identity: TaskIdentity, *, with_program: bool = False) -> None:
-        """Take up a task. ``with_program``: what the running program's main module does when it starts counts."""
+    def __init__(self, identity: TaskIdentity, *, with_program: bool = False, notes: Notes | None = None) -> None:
+        """Take up a task.
+
+        ``with_program``: what the running program's main module does when it starts counts. ``notes`` keep what was
+        found out for the next time.
+        """
         self._finder = Finder()
         self._identity = identity
         self._with_program = with_program
+        self._memo = Memo(notes, identity.name) if notes is not None else None
         self._read: dict[Module, _Read] = {}
         self._fingerprints: dict[frozenset[str], Fingerprint] = {}
 
@@ -77,17 +86,49 @@ class Fingerprinter:
         """
         wanted = frozenset(name for name in names if self._leads_anywhere(name))
         if wanted not in self._fingerprints:
-            closure = Closure(self._finder, self._table, self._identity.name)
-            program = self._finder.main() if self._with_program else None
-            programs = ["__main__"] if program is not None and program.party is Party.FIRST else []
-            closure.reach(self._identity.roots, wanted, programs)
-            self._fingerprints[wanted] = self._assemble(closure)
+            self._fingerprints[wanted] = self._take(wanted)
         return self._fingerprints[wanted]
 
     def _leads_anywhere(self, name: str) -> bool:
         return name.startswith("__main__") or self._finder.find(name.partition(".")[0]) is not None
 
-    def _assemble(self, closure: Closure) -> Fingerprint:
+    def _take(self, names: frozenset[str]) -> Fingerprint:
+        program = self._finder.main() if self._with_program else None
+        programs = ["__main__"] if program is not None and program.party is Party.FIRST else []
+        roots = sorted(self._identity.roots)
+        main = self._finder.main()
+        name = digest(encode([roots, sorted(names), programs, main.path if main is not None else None]))
+        if self._memo is not None:
+            known = self._memo.walk(name)
+            if known is not None:
+                return self._finish(known, known.found)
+        closure = Closure(self._finder, self._table, self._identity.name)
+        closure.reach(roots, names, programs)
+        details, forms = self._assemble(closure)
+        code = digest(encode([forms, details.absent, details.references]))
+        executed = tuple((module, self._read[module].source) for module in closure.executed)
+        walk = Walk(code, executed, tuple(sorted(closure.distributions)), b"")
+        if self._memo is not None:
+            self._memo.save()
+            if not closure.has_looked_everywhere and not self._finder.has_asked_memory:
+                folders = {*sys.path, *folders_of(self._finder.known())}
+                looked = Looked(tuple(sorted(folders)), tuple(sorted(self._finder.trees)))
+                self._memo.keep_walk(name, walk._replace(found=details.pack()), looked)
+        return self._finish(walk, details)
+
+    def _finish(self, walk: Walk, details: Details | bytes) -> Fingerprint:
+        known = tuple(versions(walk.distributions).items())
+        sources = {source for _, source in walk.executed}
+        return Fingerprint(
+            digest(encode([self._identity.form, walk.code, known])),
+            self._identity.name,
+            tuple(sorted(sources, key=lambda source: source.path)),
+            known,
+            details,
+        )
+
+    def _assemble(self, closure: Closure) -> tuple[Details, list[Any]]:
+        """Return what a walk has found, and the forms that count."""
         detail = self._detail(closure)
         forms: list[Any] = []
         definitions: list[Definition] = []
@@ -111,25 +152,11 @@ class Fingerprinter:
                     definitions.append(Definition(source.module, unit.name, source.path, unit.lines, form))
             if placed or loose:
                 forms.append([source.module, placed, sorted(loose)])
-        known = tuple(versions(closure.distributions).items())
-        absent = tuple(sorted(closure.absent))
-        references = tuple(sorted(closure.references))
-        whole = digest(encode([self._identity.form, forms, known, absent, references]))
         dynamic = tuple(sorted(set(closure.dynamic)))
         for construct in dynamic:
             log.debug("dynamic: %s; counting all that it may mean", construct)
-        sources = {self._read[module].source for module in closure.executed}
-        return Fingerprint(
-            whole,
-            self._identity.name,
-            tuple(sorted(sources, key=lambda source: source.path)),
-            tuple(definitions),
-            known,
-            absent,
-            dynamic,
-            tuple(sorted(environ)),
-            references,
-        )
+        absent, references = tuple(sorted(closure.absent)), tuple(sorted(closure.references))
+        return Details(tuple(definitions), absent, dynamic, tuple(sorted(environ)), references), forms
 
     def _detail(self, closure: Closure) -> _Detail:
         detail = _Detail.CODE
@@ -154,10 +181,30 @@ class Fingerprinter:
             except OSError as error:
                 raise UnkeyableCodeError(self._identity.name, f"{path} cannot be read: {error.strerror}") from None
             source = Source(module.name, path, content_digest(data), before)
-            table = Table((), 1, is_whole=True) if path.endswith(_BINARY) else _tabulate(data, module)
-            self._read[module] = _Read(source, table)
+            self._read[module] = _Read(source, self._tabulate(module, source.content, data))
         return self._read[module].table
 
+    def _tabulate(self, module: Module, content: bytes, data: bytes) -> Table:
+        if (module.path or "").endswith(_BINARY):
+            return Table((), 1, is_whole=True)
+        known = self._memo.table(module, content) if self._memo is not None else None
+        if known is not None:
+            return known
+        with _uncollected():
+            table = tabulate(data, module.name, module.is_package)
+        if self._memo is not None:
+            self._memo.keep_table(module, content, table)
+        return table
 
-def _tabulate(data: bytes, module: Module) -> Table:
-    return tabulate(data, module.name, module.is_package)
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector off a syntax tree while it grows: half of the time that parsing takes."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

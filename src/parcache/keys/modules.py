@@ -105,6 +105,8 @@ class Finder:
     def __init__(self) -> None:
         importlib.invalidate_caches()
         self._found: dict[str, Module | None] = {}
+        self.trees: set[str] = set()
+        self.has_asked_memory = False
 
     def find(self, name: str) -> Module | None:
         """Return the module of this dotted name, or None. Parent packages are located, never imported."""
@@ -132,6 +134,7 @@ class Finder:
 
     def submodules(self, package: Module) -> Iterator[Module]:
         """Yield every module below a package, at any depth."""
+        self.trees.update(package.search or ())
         for folder in package.search or ():
             for name, _ in _importable(folder):
                 module = self.find(f"{package.name}.{name}")
@@ -150,6 +153,7 @@ class Finder:
 
     def below(self, root: str) -> Iterator[Module]:
         """Yield every module that lies below a folder, also where no import statement could name it."""
+        self.trees.add(root)
         for name, path in _importable(root):
             found = self.find(name)
             yield found if found is not None and found.path == path else Module(name, path, party_of(path))
@@ -174,13 +178,17 @@ class Finder:
             return _from_spec(name, spec)
         return _nested_namespace(name, search) or self._loaded(name)
 
-    @staticmethod
-    def _loaded(name: str) -> Module | None:
+    def known(self) -> Iterator[Module | None]:
+        """Yield what was found so far, None for each name that leads nowhere."""
+        yield from self._found.values()
+
+    def _loaded(self, name: str) -> Module | None:
         """Fall back on a module that some finder put into place and no finder shows any more."""
         module: ModuleType | None = sys.modules.get(name)
         path = getattr(module, "__file__", None)
         if module is None or not path or name == "__main__":
             return None
+        self.has_asked_memory = True
         search = getattr(module, "__path__", None)
         return Module(name, os.path.abspath(path), party_of(path), None if search is None else tuple(search))
 
@@ -223,6 +231,37 @@ def _from_spec(name: str, spec: ModuleSpec) -> Module:
     return Module(name, None, Party.PLATFORM, search)
 
 
+def importable_names(folder: str, *, deep: bool = False) -> list[str]:
+    """Return the names in a folder by which something can be imported from it, or from below it; sorted."""
+    if deep:
+        return [name for name, _ in _importable(folder)]
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if _may_be_imported(entry))
+    except OSError:
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder that can be walked: a link that leads back above itself cannot."""
+    try:
+        if not entry.is_dir():
+            return False
+        if not entry.is_symlink():
+            return True
+        here = os.path.realpath(os.path.dirname(entry.path)) + os.sep
+        return not here.startswith(os.path.realpath(entry.path) + os.sep)
+    except OSError:
+        return False
+
+
+def _may_be_imported(entry: os.DirEntry[str]) -> bool:
+    name = entry.name
+    if name.endswith((".py", ".pyc", *EXTENSION_SUFFIXES, ".dist-info", ".egg-info")):
+        return True
+    return name.isidentifier() and name != "__pycache__" and _is_folder(entry)
+
+
 def _importable(root: str, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield (dotted name, file) of what can be imported from below a folder, in a fixed order.
 
@@ -233,7 +272,7 @@ def _importable(root: str, prefix: str = "") -> Iterator[tuple[str, str]]:
     except OSError:
         return
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             if entry.name in _SKIPPED_FOLDERS or not (entry.name[0].isalpha() or entry.name[0] == "_"):
                 continue
             if any(os.path.exists(os.path.join(entry.path, mark)) for mark in ("pyvenv.cfg", _JOB_FOLDER)):

@@ -28,7 +28,7 @@ def normal_form(node: ast.AST, *, keep_docstrings: bool = False) -> bytes:
         RecursionError: The tree is nested too deeply to be walked.
     """
     out: list[bytes] = []
-    _write(node, out, keep_docstrings)
+    _write_node(node, out, keep_docstrings)
     return b"".join(out)
 
 
@@ -41,37 +41,50 @@ def is_docstring(statement: ast.stmt) -> bool:
     )
 
 
-def _write(value: Any, out: list[bytes], keep_docstrings: bool) -> None:
-    if isinstance(value, ast.Constant):
-        out.append(b"(Constant ")
-        _write_constant(value.value, out)
-        out.append(b")")
-    elif isinstance(value, ast.AST):
-        _write_node(value, out, keep_docstrings)
-    elif isinstance(value, list):
-        out.append(b"[%d:" % len(value))
-        for item in value:
-            _write(item, out, keep_docstrings)
-        out.append(b"]")
-    else:
-        _write_constant(value, out)
-
-
 def _write_node(node: ast.AST, out: list[bytes], keep_docstrings: bool) -> None:
-    out.append(b"(" + type(node).__name__.encode())
-    for name in node._fields:
-        if name in _SKIPPED_FIELDS:
-            continue
+    kind = node.__class__
+    if kind is ast.Constant:
+        out.append(b"(Constant ")
+        _write_constant(node.value, out)  # type: ignore[attr-defined] # every constant has one
+        out.append(b")")
+        return
+    shape = _SHAPES.get(kind) or _shape(kind)
+    out.append(shape[0])
+    for name, label in shape[1]:
         value = getattr(node, name, None)
-        if name == "body" and not keep_docstrings and isinstance(node, _DOCUMENTED) and value:
-            value = value[1:] if is_docstring(value[0]) else value
-        if name == "body" and isinstance(node, ast.ClassDef) and value:
-            value = _without_order_of_methods(node, value)
         if value is None or value == []:
             continue
-        out.append(b" " + name.encode() + b"=")
-        _write(value, out, keep_docstrings)
+        if name == "body" and kind in _DOCUMENTED:
+            if not keep_docstrings and is_docstring(value[0]):
+                value = value[1:]
+            if isinstance(node, ast.ClassDef):
+                value = _without_order_of_methods(node, value)
+            if not value:
+                continue
+        out.append(label)
+        if isinstance(value, list):
+            out.append(b"[%d:" % len(value))
+            for item in value:
+                if isinstance(item, ast.AST):
+                    _write_node(item, out, keep_docstrings)
+                else:
+                    _write_constant(item, out)
+            out.append(b"]")
+        elif isinstance(value, ast.AST):
+            _write_node(value, out, keep_docstrings)
+        else:
+            _write_constant(value, out)
     out.append(b")")
+
+
+# By kind of node: how it begins, and its fields with how each begins.
+_SHAPES: dict[type[ast.AST], tuple[bytes, tuple[tuple[str, bytes], ...]]] = {}
+
+
+def _shape(kind: type[ast.AST]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    fields = tuple((name, b" " + name.encode() + b"=") for name in kind._fields if name not in _SKIPPED_FIELDS)
+    found = _SHAPES[kind] = b"(" + kind.__name__.encode(), fields
+    return found
 
 
 def _without_order_of_methods(node: ast.ClassDef, body: list[ast.stmt]) -> list[ast.stmt]:
@@ -103,7 +116,10 @@ def _last_name(node: ast.expr) -> str:
 
 
 def _write_constant(value: Any, out: list[bytes]) -> None:
-    if value is Ellipsis:
+    if value.__class__ is str:
+        data = value.encode("utf-8", "surrogatepass")
+        out.append(b"s%d:%b" % (len(data), data))  # as canonical.encode does: half of all that is written
+    elif value is Ellipsis:
         out.append(b"...")
     elif isinstance(value, complex):
         out.append(b"j")

@@ -69,7 +69,8 @@ class _Scanner(Constructs):
 
     def body(self, statements: list[ast.stmt]) -> None:
         if statements and is_docstring(statements[0]):
-            self.found.has_docs = True
+            docstring: Any = statements[0]
+            self.found.docs.append(docstring.value.value)
             statements = statements[1:]
         for statement in statements:
             self.visit(statement)

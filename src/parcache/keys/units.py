@@ -10,15 +10,19 @@ Tables hold plain data: they are kept between runs (``parcache.keys.memo``).
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from parcache.keys.calm import PURE_BUILTINS, calm_depth
-from parcache.keys.canonical import digest
+from parcache.keys.canonical import digest, encode
 from parcache.keys.findings import ANYTHING, Dynamic, Found, Now
 from parcache.keys.normal_form import normal_form
 from parcache.keys.statements import is_type_checking, scan
 
+# A source that takes more frames to walk is too deep; Python itself compiles little that does.
+_FRAMES: Final = 1000
 # Goes up with every change of what a table holds or means.
 VERSION: Final = 1
 
@@ -118,15 +122,29 @@ def tabulate(data: bytes, module: str, is_package: bool) -> Table:
         tree = ast.parse(data)  # whatever its suffix: a program needs none
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Table((), lines, is_whole=True)  # Python cannot import it either
-    units: list[Unit] = []
-    shadows = _names_bound(tree) & PURE_BUILTINS
     try:
-        for statement, is_guarded in _statements(tree.body):
-            found = scan(statement, module, is_package)
-            units.append(_unit_of(statement, found, is_guarded, calms=not shadows))
+        with _room():
+            scanned = [(*item, scan(item[0], module, is_package)) for item in _statements(tree.body)]
+            # Where a builtin's name means something else, nothing is known to be calm.
+            calms = PURE_BUILTINS.isdisjoint(name for _, _, found in scanned for name in found.binds)
+            units = [_unit_of(*item, calms=calms) for item in scanned]
     except RecursionError:
         return _too_deep(tree, module, is_package, lines)
     return Table(units, lines)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Let the walk over a tree go as deep wherever it starts: what is too deep must not depend on the caller."""
+    depth, frame = 0, sys._getframe()
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + _FRAMES)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _too_deep(tree: ast.Module, module: str, is_package: bool, lines: int) -> Table:
@@ -168,19 +186,7 @@ def _is_main_guard(test: ast.expr) -> bool:
     return names == ["__name__"] and values == ["__main__"]
 
 
-def _names_bound(tree: ast.Module) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update(alias.asname or alias.name for alias in node.names)
-    return names
-
-
-def _unit_of(statement: ast.stmt, found: Found, is_guarded: bool, *, calms: bool) -> Unit:
+def _unit_of(statement: ast.stmt, is_guarded: bool, found: Found, *, calms: bool) -> Unit:
     kind, name = "other", ", ".join(sorted(found.binds)) or "<module>"
     first = statement.lineno
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -196,7 +202,8 @@ def _unit_of(statement: ast.stmt, found: Found, is_guarded: bool, *, calms: bool
         found.binds.add("__doc__")
         name, forms = "__doc__", ("", digest(normal_form(statement)))
     else:
-        forms = _forms(statement, found.has_docs)
+        bare = digest(normal_form(statement))
+        forms = bare, digest(encode([bare, found.docs])) if found.docs else bare
     calm = calm_depth(statement) if calms else 0
     return _from(found, name, kind, (first, statement.end_lineno or first), forms, calm)
 
@@ -228,9 +235,3 @@ def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tup
         found.reads_docs,
         found.reads_source,
     )
-
-
-def _forms(statement: ast.stmt, has_docs: bool) -> tuple[str, str]:
-    """Return the digests of a statement's normal form without and with docstrings."""
-    bare = digest(normal_form(statement))
-    return bare, digest(normal_form(statement, keep_docstrings=True)) if has_docs else bare

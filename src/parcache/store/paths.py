@@ -8,6 +8,7 @@
       format.json                the store's format: readers refuse a newer major one
       entries/ab/abcd….entry     one result each, named by the key's digest
       code/ab/abcd….json         what a fingerprint was made of, one for each
+      notes/ab/abcd….note        what was found out about code, so that the next sweep need not
       tmp/                       files being written; each is moved into place whole
 """
 
@@ -57,6 +58,11 @@ class StorePaths(NamedTuple):
     def code(self, digest: str) -> str:
         """Return the file that says what a fingerprint was made of."""
         return os.path.join(self.root, "code", digest[:2], f"{digest}.json")
+
+    @property
+    def notes(self) -> str:
+        """Return the folder of what can be lost without harm."""
+        return os.path.join(self.root, "notes")
 
     def scratch(self, name: str) -> str:
         """Return a file name nobody else uses; it tells who left it, should it be left behind."""
