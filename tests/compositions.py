@@ -112,7 +112,7 @@ def outcome(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 # Which call meets the end of the stack depends on how deep the stack was before: Hydra's own answers differ so, too.
-_STACK_END = re.compile(r"(maximum recursion depth exceeded)(?: in comparison| while [\w ]+)?")
+_STACK_END = re.compile(r"(maximum recursion depth exceeded)(?: in \w+| while [\w ]+)?")
 
 
 def _where_ended(message: str) -> str:
