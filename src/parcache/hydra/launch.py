@@ -19,18 +19,19 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from parcache.backends import Backend, create
-from parcache.errors import NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
+from parcache.errors import AuditError, NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
 from parcache.hydra.callbacks import SweepEndCallback
 from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.keyring import Keyring
 from parcache.hydra.runner import HydraRunner, Report
-from parcache.hydra.settings import Code, read_settings
+from parcache.hydra.settings import Audit, Code, read_settings
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.task import TaskIdentity, identify
 from parcache.model import Entry, Job, Key, Storing, Tally
 from parcache.run import failure
 from parcache.run.batch import Crew, Ran, run_batch
+from parcache.run.findings import Findings
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
 from parcache.run.summary import summary_line
@@ -126,6 +127,7 @@ class Sweep:
         )
         by_number = {job.number: job for job in composed}
         returns: dict[int, JobReturn] = {}
+        findings = Findings() if cache.audit is not Audit.OFF else None
         with self._tallying() as tally:
             with _collecting_only_what_is_new():
                 for number, entry in plan.hits.items():
@@ -144,6 +146,9 @@ class Sweep:
                     number = event.job.number
                     if isinstance(event, Ran):
                         returns[number] = self._accept(event, by_number[number])
+                        seen = event.outcome.trace is not None or returns[number].status is JobStatus.COMPLETED
+                        if findings is not None and seen:  # a job that did not live to tell has failed
+                            findings.add(number, event.outcome.trace)
                         tally.append(Tally(misses=1, failed=returns[number].status is not JobStatus.COMPLETED))
                     else:
                         returns[number] = self._runner.restore(by_number[number], event.entry)
@@ -154,6 +159,8 @@ class Sweep:
         ordered = [returns[job.number] for job in jobs]
         if self._collector is not None:
             self._collector.reports.extend(ordered)
+        if findings is not None:
+            self._tell_findings(findings)
         return ordered
 
     def close(self) -> None:
@@ -200,7 +207,8 @@ class Sweep:
 
     def _start(self) -> Crew:
         if self._crew is None:
-            self._backend.start(install_here(self._token, self._runner, self._parts))
+            is_audited = self._settings.cache.audit is not Audit.OFF
+            self._backend.start(install_here(self._token, self._runner, self._parts, is_audited=is_audited))
             self._crew = Crew(self._backend, self._runner, self._token, self._parts)
         return self._crew
 
@@ -246,6 +254,22 @@ class Sweep:
             return Store.open(cache.dir, writable=False)
         except (StoreUnavailableError, NewerFormatError):
             return None
+
+    def _tell_findings(self, findings: Findings) -> None:
+        """Warn of what a batch's audits found.
+
+        Raises:
+            RefusedError: They found something and were to fail by it.
+        """
+        for stray, number in findings.strays:
+            self._warn_once(f"Audit: {stray} ran and is not in the job's code closure", number)
+        for number, problem in findings.untraced:
+            self._warn_once(f"Audit: a job was not seen whole: {problem}", number)
+        log.debug("Audit: %d pieces of code that were made from text while jobs ran are in no file", findings.made)
+        log.info(findings.line())
+        if self._settings.cache.audit is Audit.FAIL and (findings.strays or findings.untraced):
+            untraced = [f"job {number}: {problem}" for number, problem in findings.untraced]
+            raise RefusedError(AuditError([str(stray) for stray, _ in findings.strays], untraced))
 
     def _warn_once(self, message: str, number: int | None = None) -> None:
         if message not in self._told:
