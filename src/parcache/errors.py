@@ -198,11 +198,9 @@ class AuditError(ParcacheError, RuntimeError):
         """Name the functions and the jobs, and the page that says what to do."""
         found = []
         if self.strays:
-            found.append(
-                f"{len(self.strays)} functions ran outside their jobs' code closures: {'; '.join(self.strays)}"
-            )
+            found.append(f"functions that ran outside their jobs' code closures: {'; '.join(self.strays)}")
         if self.untraced:
-            found.append(f"{len(self.untraced)} jobs were not seen whole: {'; '.join(self.untraced)}")
+            found.append(f"jobs that were not seen whole: {'; '.join(self.untraced)}")
         return (
             f"hydra.launcher.cache.audit=fail: {'. '.join(found)}. "
             "What that means is in docs/audit.md; to run all the same: hydra.launcher.cache.audit=report."

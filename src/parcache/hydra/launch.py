@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.errors import CompactHydraException
@@ -31,7 +31,6 @@ from parcache.keys.task import TaskIdentity, identify
 from parcache.model import Entry, Job, Key, Storing, Tally
 from parcache.run import failure
 from parcache.run.batch import Crew, Ran, run_batch
-from parcache.run.findings import Findings
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
 from parcache.run.summary import summary_line
@@ -39,6 +38,9 @@ from parcache.run.unit import Unit
 from parcache.run.worker import install_here, release
 from parcache.store.notes import Notes
 from parcache.store.store import Store
+
+if TYPE_CHECKING:
+    from parcache.run.findings import Findings
 
 log = logging.getLogger("parcache")
 
@@ -127,7 +129,7 @@ class Sweep:
         )
         by_number = {job.number: job for job in composed}
         returns: dict[int, JobReturn] = {}
-        findings = Findings() if cache.audit is not Audit.OFF else None
+        findings = _new_findings() if cache.audit is not Audit.OFF else None
         with self._tallying() as tally:
             with _collecting_only_what_is_new():
                 for number, entry in plan.hits.items():
@@ -262,7 +264,7 @@ class Sweep:
             RefusedError: They found something and were to fail by it.
         """
         for stray, number in findings.strays:
-            self._warn_once(f"Audit: {stray} ran and is not in the job's code closure", number)
+            self._warn_once(f"Audit: not in the job's code closure: {stray}", number)
         for number, problem in findings.untraced:
             self._warn_once(f"Audit: a job was not seen whole: {problem}", number)
         log.debug("Audit: %d pieces of code that were made from text while jobs ran are in no file", findings.made)
@@ -288,6 +290,12 @@ def _collecting_only_what_is_new() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _new_findings() -> Findings:
+    from parcache.run.findings import Findings  # where jobs are audited
+
+    return Findings()
 
 
 def _no_entry(_: Key) -> Entry | None:

@@ -45,6 +45,4 @@ class Findings:
 
     def line(self) -> str:
         """Return what it all came to."""
-        count = len(self._strays)
-        came_to = f"{count} functions ran outside" if count else "all that ran is in"
-        return f"Audit: {self.traced} jobs traced, {came_to} their code closures"
+        return f"Audit: {self.traced} jobs traced, functions that ran outside their code closures: {len(self._strays)}"
