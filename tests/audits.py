@@ -44,7 +44,7 @@ def _places(scope: ast.AST, prefix: str) -> dict[str, tuple[int, int]]:
 
 
 class Swept(Protocol):
-    """A small project and the jobs to run in it, each by its overrides; tests/edits has cases that are such."""
+    """A small project and a sweep of it: what runs, and its overrides; tests/edits has cases that are such."""
 
     @property
     def files(self) -> Mapping[str, str]: ...
@@ -72,15 +72,19 @@ class Report:
 
     findings: tuple[str, ...]
     traced: int
-    out: str
 
 
-_LINE = re.compile(r"Audit: (.*)$", re.MULTILINE)
-_TRACED = re.compile(r"(\d+) jobs traced")
+def report_of(out: str) -> Report:
+    """Return what the audits said in the output of a command that ran with ``cache.audit=report``."""
+    lines = re.findall(r"Audit: (.*)$", out, re.MULTILINE)
+    counts = [re.match(r"(\d+) jobs traced", line) for line in lines]
+    assert any(counts), out
+    findings = [line for line, count in zip(lines, counts, strict=True) if count is None]
+    return Report(tuple(findings), sum(int(count[1]) for count in counts if count is not None))
 
 
 def audited(swept: Swept, folder: Path, backend: str = "serial") -> Report:
-    """Write a project's files into a folder, run its jobs under the audit, and return what that said.
+    """Write a project's files into a folder, run its sweep under the audit, and return what that said.
 
     This is the way to put a list of projects under the audit: ``@pytest.mark.parametrize("case", CASES)``,
     ``assert audited(case, tmp_path).findings == ()``.
@@ -90,27 +94,11 @@ def audited(swept: Swept, folder: Path, backend: str = "serial") -> Report:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(dedent(text))
     project = Project(folder, {"SEEN": str(folder / "seen.txt"), "PROJECT": str(folder), **swept.env})
-    findings: list[str] = []
-    traced = 0
-    said = ""
-    for job in swept.jobs:
-        out = audit(project, *swept.command[1:], *job.split(), script=swept.command[0], backend=backend)
-        findings += out.findings
-        traced += out.traced
-        said += out.out
-    return Report(tuple(findings), traced, said)
+    return audit(project, *swept.command[1:], *swept.jobs, script=swept.command[0], backend=backend)
 
 
 def audit(project: Project, *overrides: str, script: str = "app.py", backend: str = "serial") -> Report:
     """Run one sweep of a project under the audit."""
-    launcher = [
-        "-m",
-        "hydra/launcher=parcache",
-        f"hydra/launcher/backend={backend}",
-        "hydra.launcher.cache.audit=report",
-    ]
-    result = project.run(*launcher, *overrides, script=script)
-    lines = _LINE.findall(result.out)
-    counts = [int(count) for line in lines for count in _TRACED.findall(line)]
-    assert counts, result.out + result.err
-    return Report(tuple(line for line in lines if not _TRACED.search(line)), sum(counts), result.out)
+    chosen = f"hydra/launcher/backend={backend}", "hydra.launcher.cache.audit=report"
+    result = project.run("-m", "hydra/launcher=parcache", *chosen, *overrides, script=script)
+    return report_of(result.out + result.err)

@@ -135,7 +135,8 @@ STUDY = """
 """
 APPS = {
     "small": App({"app.py": APP, "helper.py": HELPER, "conf/config.yaml": CONFIG}),
-    "ways": App(WAYS_FILES, ("x=1,2", "x=1 layer._target_=layers.a.A,layers.b.B")),
+    "ways": App(WAYS_FILES),
+    "ways_by_target": App(WAYS_FILES, ("layer._target_=layers.a.A,layers.b.B", "x=1,2")),
     "spied": App(
         {"app.py": APP, "helper.py": HELPER, "spy.py": test_fidelity.SPY, "conf/config.yaml": test_fidelity.CONFIG}
     ),
@@ -155,7 +156,7 @@ APPS = {
             "conf/model/a.yaml": "# @package _global_\nkind: a\ninner: {round: 1}\n",
             "conf/model/b.yaml": "# @package _global_\nkind: b\ninner: {round: 1}\n",
         },
-        ("model=a,b x=0,1",),
+        ("model=a,b", "x=0,1"),
     ),
     "typed": App({"app.py": test_bad_input.TYPED}),
     "study": App(
