@@ -154,7 +154,7 @@ def test_audit_that_fails_does_so_where_a_job_could_not_be_looked_at(project: Pr
     )
     result = project.run(*launcher, "x=1", FAIL)
     assert result.code == 1
-    assert "job 0: it ran without a code fingerprint" in result.err
+    assert "job 0: it had no code fingerprint" in result.err
     assert "Audit: 0 jobs traced" in result.out
     assert project.executions() == ["1"]
 

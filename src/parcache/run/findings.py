@@ -26,7 +26,9 @@ class Findings:
     def add(self, number: int, trace: Trace | None) -> None:
         """Take up the trace of a job; None where there is none."""
         if trace is None:
-            self.untraced.append(Untraced(number, "it ran without a code fingerprint"))
+            self.untraced.append(
+                Untraced(number, "it had no code fingerprint to compare with, or no store to write to")
+            )
             return
         self.traced += 1
         self.made += trace.made

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 log = logging.getLogger("parcache")
 
@@ -43,6 +44,9 @@ class Tracer:
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
         self._tool: int | None = None
+        # By id, which holding the code keeps its own: what all listeners have seen enough of, where no tool knows it.
+        self._enough: dict[int, CodeType] = {}
+        self._hooks: WeakSet[Any] = WeakSet()
 
     @contextmanager
     def telling(self, listener: Listener) -> Iterator[None]:
@@ -54,6 +58,7 @@ class Tracer:
         with self._lock:
             first = not self._listeners
             self._listeners += (listener,)
+            self._enough = {}
             if first:
                 self._take_tool()
             elif self._tool is not None:
@@ -66,9 +71,16 @@ class Tracer:
                     yield
         finally:
             with self._lock:
+                self._enough = {}
                 self._listeners = tuple(other for other in self._listeners if other is not listener)
                 if not self._listeners:
                     self._free_tool()
+
+    def _tell_once(self, code: CodeType, frame: FrameType) -> None:
+        """Tell listeners of code that starts, unless all have seen enough of it."""
+        enough = self._enough  # of the listeners that there are now
+        if id(code) not in enough and self._tell(code, frame):
+            enough[id(code)] = code
 
     def _tell(self, code: CodeType, frame: FrameType) -> bool:
         enough = True
@@ -110,14 +122,14 @@ class Tracer:
     def _profiling(self, listener: Listener) -> Iterator[None]:
         before: Any = sys.getprofile()  # not a function where it was made in C
         before_threads = threading.getprofile()
-        if isinstance(before, _Hook):  # another listener's, on this thread: it tells all of them
+        if before in self._hooks:  # another listener's, on this thread: it tells all of them
             yield
             return
         if before is not None and not callable(before):
             _say_paused(type(before).__qualname__)
-        hook = _Hook(self._tell, before if callable(before) else None)
-        if not isinstance(before_threads, _Hook):
-            threading.setprofile(_Hook(self._tell, before_threads))
+        hook = self._hook(before if callable(before) else None)
+        if before_threads not in self._hooks:
+            threading.setprofile(self._hook(before_threads))
         sys.setprofile(hook)
         try:
             yield
@@ -131,19 +143,20 @@ class Tracer:
                 sys.setprofile(None)
                 before.enable()
 
+    def _hook(self, following: Callable[..., Any] | None) -> Callable[[FrameType, str, Any], None]:
+        """Return a profile function that tells of calls and passes everything on."""
+        tell = self._tell_once
 
-class _Hook:
-    """A profile function that tells of calls and passes everything on."""
+        def hook(
+            frame: FrameType, event: str, argument: Any
+        ) -> None:  # an object with a method takes half as long again
+            if event == "call":
+                tell(frame.f_code, frame)
+            if following is not None:
+                following(frame, event, argument)
 
-    def __init__(self, tell: Callable[[CodeType, FrameType], bool], following: Callable[..., Any] | None) -> None:
-        self._tell = tell
-        self._following = following
-
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call":
-            self._tell(frame.f_code, frame)
-        if self._following is not None:
-            self._following(frame, event, argument)
+        self._hooks.add(hook)
+        return hook
 
 
 @lru_cache(maxsize=1)
