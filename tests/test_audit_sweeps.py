@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parcache.model import Stray, Trace
-from parcache.run.findings import Findings
+from parcache.run.audited import Audited
 from tests.audits import audit
 from tests.conftest import Project
 
@@ -172,7 +172,7 @@ def test_audit_with_nothing_to_compare_is_refused(project: Project, other: str) 
 def test_findings_name_each_function_once_with_the_first_job_that_ran_it() -> None:
     """Whatever order jobs end in, the job that a finding names is the one with the lowest number."""
     stray, other = Stray("m", "f", "/m.py", 3), Stray("m", "g", "/m.py", 1)
-    findings = Findings()
+    findings = Audited()
     findings.add(4, Trace((stray,)))
     findings.add(2, Trace((stray._replace(caller="/m.py:9"), other), made=2))
     findings.add(3, Trace((stray,), problem="half of it"))

@@ -40,7 +40,7 @@ from parcache.store.notes import Notes
 from parcache.store.store import Store
 
 if TYPE_CHECKING:
-    from parcache.run.findings import Findings
+    from parcache.run.audited import Audited
 
 log = logging.getLogger("parcache")
 
@@ -129,7 +129,7 @@ class Sweep:
         )
         by_number = {job.number: job for job in composed}
         returns: dict[int, JobReturn] = {}
-        findings = _new_findings() if cache.audit is not Audit.OFF else None
+        findings = _new_audited() if cache.audit is not Audit.OFF else None
         with self._tallying() as tally:
             with _collecting_only_what_is_new():
                 for number, entry in plan.hits.items():
@@ -257,7 +257,7 @@ class Sweep:
         except (StoreUnavailableError, NewerFormatError):
             return None
 
-    def _tell_findings(self, findings: Findings) -> None:
+    def _tell_findings(self, findings: Audited) -> None:
         """Warn of what a batch's audits found.
 
         Raises:
@@ -292,10 +292,10 @@ def _collecting_only_what_is_new() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _new_findings() -> Findings:
-    from parcache.run.findings import Findings  # where jobs are audited
+def _new_audited() -> Audited:
+    from parcache.run.audited import Audited  # where jobs are audited
 
-    return Findings()
+    return Audited()
 
 
 def _no_entry(_: Key) -> Entry | None:

@@ -14,7 +14,7 @@ class Untraced(NamedTuple):
     problem: str
 
 
-class Findings:
+class Audited:
     """Collects the traces of one batch's jobs."""
 
     def __init__(self) -> None:
