@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Protocol
 
-from parcache.keys.code import WHOLE, Definition, Fingerprint, Source
+from parcache.keys.code import WHOLE, Definition, Details, Fingerprint, Source
 from tests.conftest import Project
 
 # How code is seen: on Python 3.12 and later both ways are there.
@@ -27,7 +27,7 @@ def fingerprint(files: Mapping[Path, tuple[str, ...]]) -> Fingerprint:
             {WHOLE: (1, 1), **_places(ast.parse(path.read_bytes()), "")} if path.suffix == ".py" else {WHOLE: (1, 1)}
         )
         definitions += [Definition(path.stem, name, str(path), places[name], "") for name in names]
-    return Fingerprint("", "", tuple(sources), tuple(definitions), (), (), ())
+    return Fingerprint("", "", tuple(sources), (), Details(tuple(definitions)))
 
 
 def _places(scope: ast.AST, prefix: str) -> dict[str, tuple[int, int]]:

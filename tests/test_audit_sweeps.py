@@ -28,7 +28,9 @@ HOLE = """
                 definitions.append(item._replace(name="after", lines=(at + 2, len(lines))))
             elif not item.lines[0] <= at <= item.lines[1]:
                 definitions.append(item)
-        return whole(fingerprint._replace(definitions=tuple(definitions)))
+        details = fingerprint.details._replace(definitions=tuple(definitions))
+        found = fingerprint.digest, fingerprint.task, fingerprint.sources, fingerprint.distributions, details
+        return whole(type(fingerprint)(*found))
 
     audit.closure_of = closure_of
 """
