@@ -14,6 +14,7 @@ from tests.conftest import Project
         ("hydra.launcher.cache.modus=use", ["modus"]),
         ("hydra.launcher.cache.mode=sometimes", ["'sometimes'", "use, refresh, readonly, off"]),
         ("hydra.launcher.cache.code=half", ["'half'", "closure, off"]),
+        ("hydra.launcher.cache.audit=perhaps", ["'perhaps'", "off, report, fail"]),
         ("hydra.launcher.cache.env=7", ["7"]),
         ("hydra.launcher.cache.dir=''", ["hydra.launcher.cache.dir"]),
         ("hydra.launcher.cache.dir=null", ["hydra.launcher.cache.dir is None", "a string"]),

@@ -187,6 +187,26 @@ class UnstorableResultError(ParcacheError, TypeError):
         )
 
 
+class AuditError(ParcacheError, RuntimeError):
+    """An audit that was to find nothing found something: ``strays`` and ``untraced`` name it."""
+
+    def __init__(self, strays: Sequence[str], untraced: Sequence[str]) -> None:
+        super().__init__(strays, untraced)
+        self.strays, self.untraced = strays, untraced
+
+    def __str__(self) -> str:
+        """Name the functions and the jobs, and the page that says what to do."""
+        found = []
+        if self.strays:
+            found.append(f"functions that ran outside their jobs' code closures: {'; '.join(self.strays)}")
+        if self.untraced:
+            found.append(f"jobs that were not seen whole: {'; '.join(self.untraced)}")
+        return (
+            f"hydra.launcher.cache.audit=fail: {'. '.join(found)}. "
+            "What that means is in docs/audit.md; to run all the same: hydra.launcher.cache.audit=report."
+        )
+
+
 class LostResultError(ParcacheError, RuntimeError):
     """A job ran in another process and what it returned could not travel back."""
 

@@ -88,11 +88,42 @@ class Stored(NamedTuple):
 NOT_ASKED = Stored(Storing.NOT_ASKED)
 
 
+class Stray(NamedTuple):
+    """First-party code that ran for a job and is not in its code closure.
+
+    ``name`` is qualified within the module, ``<module>`` for what the module itself executes; ``line`` is its first.
+    ``caller`` is where it was first called from, as an editor finds it; empty where no first-party code called it.
+    """
+
+    module: str
+    name: str
+    path: str
+    line: int
+    caller: str = ""
+
+    def __str__(self) -> str:
+        """Name it, where it lies and who called it."""
+        caller = f", called from {self.caller}" if self.caller else ""
+        return f"{self.module}:{self.name} ({self.path}:{self.line}){caller}"
+
+
+class Trace(NamedTuple):
+    """What an audit saw of one job.
+
+    ``made`` counts code that was made from text while the process ran and lies in no file: it is not judged.
+    ``problem`` says what kept the audit from seeing all of the job; empty where nothing did.
+    """
+
+    strays: tuple[Stray, ...] = ()
+    made: int = 0
+    problem: str = ""
+
+
 class Outcome(NamedTuple):
     """What running a job led to.
 
     ``report`` is what the runner returned. ``error`` is set instead when the job's worker or its way back failed.
-    ``run_time_s`` is the task function's own time.
+    ``run_time_s`` is the task function's own time. ``trace`` is None where the job was not audited.
     """
 
     number: int
@@ -100,6 +131,7 @@ class Outcome(NamedTuple):
     error: BaseException | None
     run_time_s: float
     stored: Stored
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf.errors import OmegaConfBaseException
@@ -15,7 +16,7 @@ from parcache.hydra.compose import ComposedJob
 from parcache.hydra.forms import BaseForms, JobForm
 from parcache.hydra.plain import shown
 from parcache.hydra.runner import JobWork
-from parcache.hydra.settings import CacheSettings
+from parcache.hydra.settings import Audit, CacheSettings
 from parcache.keys import witness
 from parcache.keys.canonical import is_pruned
 from parcache.keys.code import Fingerprint
@@ -26,6 +27,9 @@ from parcache.run.parts import Parts
 from parcache.run.unit import Brief, Ticket, Unit
 from parcache.run.watch import code_refusal
 from parcache.store.store import Store
+
+if TYPE_CHECKING:
+    from parcache.run.audit import Closure
 
 
 class Keyring:
@@ -174,6 +178,13 @@ class Keyring:
                 },
                 {"config": self._forms_of(base).description},
                 self._kept.get(known[1], ""),
+                _closure(fingerprint) if self._cache.audit is not Audit.OFF else None,
             )
             found = self._briefs[known] = self._parts.add(brief)
         return found if found is not None else -1
+
+
+def _closure(fingerprint: Fingerprint | None) -> Closure | None:
+    from parcache.run.audit import closure_of
+
+    return closure_of(fingerprint) if fingerprint is not None else None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.errors import CompactHydraException
@@ -19,13 +19,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from parcache.backends import Backend, create
-from parcache.errors import NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
+from parcache.errors import AuditError, NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
 from parcache.hydra.callbacks import SweepEndCallback
 from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.keyring import Keyring
 from parcache.hydra.runner import HydraRunner, Report
-from parcache.hydra.settings import Code, read_settings
+from parcache.hydra.settings import Audit, Code, read_settings
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.task import TaskIdentity, identify
 from parcache.model import Entry, Job, Key, Storing, Tally
@@ -38,6 +38,9 @@ from parcache.run.unit import Unit
 from parcache.run.worker import install_here, release
 from parcache.store.notes import Notes
 from parcache.store.store import Store
+
+if TYPE_CHECKING:
+    from parcache.run.audited import Audited
 
 log = logging.getLogger("parcache")
 
@@ -126,6 +129,7 @@ class Sweep:
         )
         by_number = {job.number: job for job in composed}
         returns: dict[int, JobReturn] = {}
+        findings = _new_audited() if cache.audit is not Audit.OFF else None
         with self._tallying() as tally:
             with _collecting_only_what_is_new():
                 for number, entry in plan.hits.items():
@@ -144,6 +148,9 @@ class Sweep:
                     number = event.job.number
                     if isinstance(event, Ran):
                         returns[number] = self._accept(event, by_number[number])
+                        seen = event.outcome.trace is not None or returns[number].status is JobStatus.COMPLETED
+                        if findings is not None and seen:  # a job that did not live to tell has failed
+                            findings.add(number, event.outcome.trace)
                         tally.append(Tally(misses=1, failed=returns[number].status is not JobStatus.COMPLETED))
                     else:
                         returns[number] = self._runner.restore(by_number[number], event.entry)
@@ -154,6 +161,8 @@ class Sweep:
         ordered = [returns[job.number] for job in jobs]
         if self._collector is not None:
             self._collector.reports.extend(ordered)
+        if findings is not None:
+            self._tell_findings(findings)
         return ordered
 
     def close(self) -> None:
@@ -200,7 +209,8 @@ class Sweep:
 
     def _start(self) -> Crew:
         if self._crew is None:
-            self._backend.start(install_here(self._token, self._runner, self._parts))
+            is_audited = self._settings.cache.audit is not Audit.OFF
+            self._backend.start(install_here(self._token, self._runner, self._parts, is_audited=is_audited))
             self._crew = Crew(self._backend, self._runner, self._token, self._parts)
         return self._crew
 
@@ -247,6 +257,22 @@ class Sweep:
         except (StoreUnavailableError, NewerFormatError):
             return None
 
+    def _tell_findings(self, findings: Audited) -> None:
+        """Warn of what a batch's audits found.
+
+        Raises:
+            RefusedError: They found something and were to fail by it.
+        """
+        for stray, number in findings.strays:
+            self._warn_once(f"Audit: not in the job's code closure: {stray}", number)
+        for number, problem in findings.untraced:
+            self._warn_once(f"Audit: a job was not seen whole: {problem}", number)
+        log.debug("Audit: %d pieces of code that were made from text while jobs ran are in no file", findings.made)
+        log.info(findings.line())
+        if self._settings.cache.audit is Audit.FAIL and (findings.strays or findings.untraced):
+            untraced = [f"job {number}: {problem}" for number, problem in findings.untraced]
+            raise RefusedError(AuditError([str(stray) for stray, _ in findings.strays], untraced))
+
     def _warn_once(self, message: str, number: int | None = None) -> None:
         if message not in self._told:
             self._told.add(message)
@@ -264,6 +290,12 @@ def _collecting_only_what_is_new() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _new_audited() -> Audited:
+    from parcache.run.audited import Audited  # where jobs are audited
+
+    return Audited()
 
 
 def _no_entry(_: Key) -> Entry | None:

@@ -42,6 +42,14 @@ class Code(Enum):
     OFF = "off"
 
 
+class Audit(Enum):
+    """Whether jobs are traced to find code that runs and is not in their keys, and what finding some does."""
+
+    OFF = "off"
+    REPORT = "report"
+    FAIL = "fail"
+
+
 class CacheSettings(NamedTuple):
     """The cache's settings; ``dir`` is absolute."""
 
@@ -51,6 +59,7 @@ class CacheSettings(NamedTuple):
     env: tuple[str, ...]
     ignore: tuple[str, ...]
     code: Code
+    audit: Audit = Audit.OFF
 
 
 class Settings(NamedTuple):
@@ -102,8 +111,20 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         env=_texts(f"{_PREFIX}.cache.env", cache["env"]),
         ignore=tuple(item.removeprefix("$.") for item in _texts(f"{_PREFIX}.cache.ignore", cache["ignore"])),
         code=_choice(Code, f"{_PREFIX}.cache.code", cache["code"]),
+        audit=_choice(Audit, f"{_PREFIX}.cache.audit", cache["audit"]),
     )
-    return Settings(name, backend, settings)
+    return Settings(name, backend, _for_audit(settings))
+
+
+def _for_audit(settings: CacheSettings) -> CacheSettings:
+    """Return settings under which an audit sees something: every job runs, and every key holds code."""
+    if settings.audit is Audit.OFF:
+        return settings
+    if settings.code is Code.OFF or not settings.mode.writes:
+        off = "cache.code=off" if settings.code is Code.OFF else f"cache.mode={settings.mode.value}"
+        expected = f"off with {off}: an audit runs every job and compares it with its key"
+        raise SettingError(f"{_PREFIX}.cache.audit", settings.audit.value, expected)
+    return settings._replace(mode=Mode.REFRESH)
 
 
 def _text(key: str, found: object) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parcache.keys.code import Source
 from parcache.model import Key, Outcome
 from parcache.run.parts import Packed, Part
 from parcache.store.store import Store
+
+if TYPE_CHECKING:
+    from parcache.run.audit import Closure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +24,8 @@ class Brief:
     """What is the same for all jobs with one base config and one fingerprint: where to publish, and what must hold.
 
     ``sources`` is None where the code does not count. ``record`` and ``explanation`` are JSON data, completed by
-    each ticket's own. ``refusal`` says why nothing is to be published at all.
+    each ticket's own. ``refusal`` says why nothing is to be published at all. ``closure`` is there where the jobs are
+    audited.
     """
 
     store: Store
@@ -30,6 +34,7 @@ class Brief:
     record: dict[str, Any]
     explanation: Mapping[str, Any]
     refusal: str = ""
+    closure: Closure | None = None
 
 
 class Ticket(NamedTuple):
@@ -113,12 +118,12 @@ def _flat_outcome(outcome: Outcome) -> tuple[Any, ...]:
     report = outcome.report
     sealed = (report.data, report.is_error) if isinstance(report, Sealed) else None
     rest = (None if sealed else report), outcome.error
-    return outcome.number, sealed, *rest, outcome.run_time_s, outcome.stored
+    return outcome.number, sealed, *rest, outcome.run_time_s, outcome.stored, outcome.trace
 
 
 def _delivery(flat: Sequence[tuple[Any, ...]], times_s: tuple[float, ...]) -> Delivery:
     outcomes = [
-        Outcome(number, report if sealed is None else Sealed(*sealed), error, run_time_s, stored)
-        for number, sealed, report, error, run_time_s, stored in flat
+        Outcome(number, report if sealed is None else Sealed(*sealed), error, run_time_s, stored, trace)
+        for number, sealed, report, error, run_time_s, stored, trace in flat
     ]
     return Delivery(tuple(outcomes), times_s)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 from parcache.keys import witness
 from parcache.keys.code import Source
 from parcache.keys.distributions import versions
-from parcache.model import NOT_ASKED, Stored, Storing
+from parcache.model import NOT_ASKED, Stored, Storing, Trace
 from parcache.run.unit import Brief, Ticket
 from parcache.store.entry import pack_explanation
+
+if TYPE_CHECKING:
+    from parcache.run.audit import Auditor, Closure
 
 
 class Watch:
     """Stands around the call of the task function: takes its time, checks what ran, publishes the result."""
 
-    def __init__(self, ticket: Ticket | None, brief: Brief | None) -> None:
-        """Take up a unit's ticket and the brief that it names; without both nothing is published."""
+    def __init__(self, ticket: Ticket | None, brief: Brief | None, auditor: Auditor | None = None) -> None:
+        """Take up a unit's ticket and the brief that it names; without both nothing is published or audited."""
         self._ticket = ticket
         self._brief = brief
+        self._auditor = auditor
+        self.trace: Trace | None = None
         self.run_time_s = 0.0
         self.stored = NOT_ASKED
 
@@ -33,6 +38,8 @@ class Watch:
 
     def call(self, task: Callable[[Any], Any], config: Any) -> Any:
         """Return ``task(config)``; publish the value before anybody else sees it."""
+        if self._auditor is not None and self._brief is not None and self._brief.closure is not None:
+            task = partial(self._audited, self._auditor, self._brief.closure, task)
         if self._ticket is None or self._brief is None:
             return self._timed(task, config)
         sources = self._brief.sources
@@ -57,12 +64,20 @@ class Watch:
         finally:
             self.run_time_s = time.perf_counter() - started
 
+    def _audited(self, auditor: Auditor, closure: Closure, task: Callable[[Any], Any], config: Any) -> Any:
+        try:
+            with auditor.tracing(closure) as recording:
+                return task(config)
+        finally:
+            self.trace = auditor.trace(closure, recording)
+
     def _publish(self, ticket: Ticket, brief: Brief, seen: witness.Seen, value: Any) -> Stored:
         reason = (
             brief.refusal
             or _unproven_refusal(seen.unproven)
             or _strangers_refusal(seen.strangers)
             or _distributions_refusal(brief.distributions)
+            or _audit_refusal(self.trace)
         )
         if reason:
             return Stored(Storing.REFUSED, reason)
@@ -101,6 +116,12 @@ def _strangers_refusal(strangers: Sequence[str]) -> str:
         f"{', '.join(strangers)} was imported in a way that the code fingerprint does not follow. "
         "Import it by its literal name in a module that the task function uses"
     )
+
+
+def _audit_refusal(trace: Trace | None) -> str:
+    if trace is None or not trace.strays:
+        return ""
+    return "cache.audit saw code run that is not in their code closure"
 
 
 @lru_cache(maxsize=64)

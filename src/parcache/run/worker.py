@@ -11,8 +11,9 @@ import pickle
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from parcache.errors import CannotTravelError, LostResultError
 from parcache.model import Outcome
@@ -20,6 +21,9 @@ from parcache.run import failure
 from parcache.run.parts import Packed, Parts, Shelf
 from parcache.run.unit import Brief, Delivery, Parcel, Sealed, Ticket, Unit
 from parcache.run.watch import Watch, code_refusal
+
+if TYPE_CHECKING:
+    from parcache.run.audit import Auditor
 
 __all__ = [
     "Brief",
@@ -67,25 +71,29 @@ class Runner(Protocol):
 
 
 class _Installed(NamedTuple):
-    """``home`` is the id of the process in which the runner was made; ``error`` says why there is none here."""
+    """``home`` is the id of the process in which the runner was made; ``error`` says why there is none here.
+
+    ``auditor`` is there where jobs are audited.
+    """
 
     runner: Runner | None
     shelf: Shelf
     error: BaseException | None = None
     home: int = 0
+    auditor: Auditor | None = None
 
 
 _INSTALLED: dict[str, _Installed] = {}
 
 
-def install_here(token: str, runner: Runner, parts: Parts) -> Callable[[], None]:
+def install_here(token: str, runner: Runner, parts: Parts, *, is_audited: bool = False) -> Callable[[], None]:
     """Install a live runner and its parts in this process under a token; return what every worker is to call first.
 
     Other processes get copies: the runner and the parts that there are now are pickled, by cloudpickle, only when
-    the returned function is.
+    the returned function is. ``is_audited``: every process audits the jobs whose briefs hold a closure.
     """
-    _INSTALLED[token] = _Installed(runner, Shelf(parts.send()), home=os.getpid())
-    return partial(_install, token, _Travelling(runner, parts))
+    _INSTALLED[token] = _Installed(runner, Shelf(parts.send()), None, os.getpid(), _auditor(is_audited))
+    return partial(_install, token, _Travelling(runner, parts, is_audited))
 
 
 def release(token: str) -> None:
@@ -96,9 +104,10 @@ def release(token: str) -> None:
 class _Travelling:
     """A runner, its parts and what must be in place before it can be unpickled: import path and working directory."""
 
-    def __init__(self, runner: Runner, parts: Parts) -> None:
+    def __init__(self, runner: Runner, parts: Parts, is_audited: bool) -> None:
         self._runner = runner
         self._parts = parts
+        self._is_audited = is_audited
 
     def __reduce__(self) -> tuple[Any, ...]:
         import cloudpickle
@@ -107,7 +116,7 @@ class _Travelling:
             pickled = cloudpickle.dumps(self._runner)
         except Exception as error:
             raise CannotTravelError(self._runner.cannot_travel() or failure.text(error)) from None
-        return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent())
+        return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent(), self._is_audited)
 
 
 class _Arrived(NamedTuple):
@@ -115,6 +124,7 @@ class _Arrived(NamedTuple):
     sys_path: list[str]
     folder: str
     parts: dict[int, Packed]
+    is_audited: bool
 
     def unpack(self) -> Runner:
         sys.path[:] = self.sys_path
@@ -127,11 +137,25 @@ class _Arrived(NamedTuple):
 def _install(token: str, source: Any) -> None:
     if token in _INSTALLED:
         return
-    shelf = Shelf(source.parts)
+    shelf, auditor = Shelf(source.parts), _auditor(source.is_audited)
     try:
-        _INSTALLED[token] = _Installed(source.unpack(), shelf)
+        with _arriving(auditor):
+            runner = source.unpack()
+        _INSTALLED[token] = _Installed(runner, shelf, auditor=auditor)
     except BaseException as error:  # told job by job: a worker that dies at its start breaks the pool for all
         _INSTALLED[token] = _Installed(None, shelf, error)
+
+
+def _auditor(is_audited: bool) -> Auditor | None:
+    if not is_audited:
+        return None
+    from parcache.run.audit import Auditor
+
+    return Auditor()
+
+
+def _arriving(auditor: Auditor | None) -> AbstractContextManager[None]:
+    return nullcontext() if auditor is None else auditor.arriving()
 
 
 def execute_parcel(token: str, parcel: Parcel, *, clock: Callable[[], float] = time.perf_counter) -> Delivery:
@@ -162,17 +186,19 @@ def _execute(installed: _Installed, unit: Unit) -> Outcome:
     if installed.runner is not None:
         try:
             shelf, ticket = installed.shelf, unit.ticket
-            common = shelf.get(unit.common) if unit.common is not None else None
-            watch = Watch(ticket, shelf.get(ticket.brief) if ticket is not None else None)
+            with _arriving(installed.auditor):
+                common = shelf.get(unit.common) if unit.common is not None else None
+                brief = shelf.get(ticket.brief) if ticket is not None else None
+            watch = Watch(ticket, brief, installed.auditor)
             report = installed.runner.run(unit, common, watch)
         except BaseException as raised:
             if isinstance(raised, KeyboardInterrupt) and is_home:
                 raise
             error = raised
     if is_home:
-        return Outcome(unit.number, report, error, watch.run_time_s, watch.stored)
+        return Outcome(unit.number, report, error, watch.run_time_s, watch.stored, watch.trace)
     sealed = _seal(unit.number, installed.runner, report, error)
-    return Outcome(unit.number, sealed, None, watch.run_time_s, watch.stored)
+    return Outcome(unit.number, sealed, None, watch.run_time_s, watch.stored, watch.trace)
 
 
 def unseal(outcome: Outcome, runner: Runner) -> Outcome:
@@ -188,7 +214,7 @@ def unseal(outcome: Outcome, runner: Runner) -> Outcome:
             report = runner.unpack(sealed.data)
         except Exception as raised:
             error = LostResultError(outcome.number, "result", f"{type(raised).__name__}: {raised}")
-    return Outcome(outcome.number, report, error, outcome.run_time_s, outcome.stored)
+    return Outcome(outcome.number, report, error, outcome.run_time_s, outcome.stored, outcome.trace)
 
 
 def _seal(unit_number: int, runner: Runner | None, report: Any, error: BaseException | None) -> Sealed:
