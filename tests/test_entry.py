@@ -20,7 +20,7 @@ from parcache.store.entry import MAGIC, MAJOR, MINOR, RawEntry, pack, pack_expla
 
 GOLDEN = Path(__file__).parent / "golden" / "entry.bin"
 KEY = Key("ab" * 20, 1, "c0" * 20, "de" * 20, "3.11", "pepper", (("SEED", "7"), ("UNSET", None)))
-FIXED = struct.Struct("<8sHHIQQdq32s16s")
+FIXED = struct.Struct("<8sHHIIQQdq32s16s")
 CREATED_NS = 1_700_000_000_000_000_000
 VALUE = {"accuracy": 0.97, "epochs": 3, "labels": ("a", b"\x00"), "text": "\ud83d\ude00"}
 
@@ -231,4 +231,5 @@ def test_unpack_whole_entry_is_as_unpacked_with_care() -> None:
         entry.run_time_s,
         entry.created_ns,
         entry.header,
+        entry.watched,
     )

@@ -11,13 +11,15 @@ import pickle
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from parcache.errors import CannotTravelError, LostResultError
 from parcache.model import Outcome
-from parcache.run import failure
+from parcache.run import failure, recorder
 from parcache.run.parts import Packed, Parts, Shelf
+from parcache.run.reading import taking_up
 from parcache.run.unit import Brief, Delivery, Parcel, Sealed, Ticket, Unit
 from parcache.run.watch import Watch, code_refusal
 
@@ -78,14 +80,16 @@ class _Installed(NamedTuple):
 _INSTALLED: dict[str, _Installed] = {}
 
 
-def install_here(token: str, runner: Runner, parts: Parts) -> Callable[[], None]:
+def install_here(token: str, runner: Runner, parts: Parts, *, records_inputs: bool = False) -> Callable[[], None]:
     """Install a live runner and its parts in this process under a token; return what every worker is to call first.
 
     Other processes get copies: the runner and the parts that there are now are pickled, by cloudpickle, only when
-    the returned function is.
+    the returned function is. ``records_inputs``: what the jobs read counts, and so does what is read before the first.
     """
+    if records_inputs:
+        recorder.enable()
     _INSTALLED[token] = _Installed(runner, Shelf(parts.send()), home=os.getpid())
-    return partial(_install, token, _Travelling(runner, parts))
+    return partial(_install, token, _Travelling(runner, parts, records_inputs))
 
 
 def release(token: str) -> None:
@@ -96,9 +100,10 @@ def release(token: str) -> None:
 class _Travelling:
     """A runner, its parts and what must be in place before it can be unpickled: import path and working directory."""
 
-    def __init__(self, runner: Runner, parts: Parts) -> None:
+    def __init__(self, runner: Runner, parts: Parts, records_inputs: bool) -> None:
         self._runner = runner
         self._parts = parts
+        self._records_inputs = records_inputs
 
     def __reduce__(self) -> tuple[Any, ...]:
         import cloudpickle
@@ -107,7 +112,7 @@ class _Travelling:
             pickled = cloudpickle.dumps(self._runner)
         except Exception as error:
             raise CannotTravelError(self._runner.cannot_travel() or failure.text(error)) from None
-        return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent())
+        return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent(), self._records_inputs)
 
 
 class _Arrived(NamedTuple):
@@ -115,12 +120,16 @@ class _Arrived(NamedTuple):
     sys_path: list[str]
     folder: str
     parts: dict[int, Packed]
+    records_inputs: bool
 
     def unpack(self) -> Runner:
         sys.path[:] = self.sys_path
         os.chdir(self.folder)
-        runner: Runner = pickle.loads(self.pickled)
-        runner.install()
+        if self.records_inputs:
+            recorder.enable()
+        with taking_up():  # it imports the task's modules
+            runner: Runner = pickle.loads(self.pickled)
+            runner.install()
         return runner
 
 
@@ -162,8 +171,10 @@ def _execute(installed: _Installed, unit: Unit) -> Outcome:
     if installed.runner is not None:
         try:
             shelf, ticket = installed.shelf, unit.ticket
-            common = shelf.get(unit.common) if unit.common is not None else None
-            watch = Watch(ticket, shelf.get(ticket.brief) if ticket is not None else None)
+            with nullcontext() if is_home else taking_up():
+                common = shelf.get(unit.common) if unit.common is not None else None
+                brief = shelf.get(ticket.brief) if ticket is not None else None
+            watch = Watch(ticket, brief)
             report = installed.runner.run(unit, common, watch)
         except BaseException as raised:
             if isinstance(raised, KeyboardInterrupt) and is_home:
