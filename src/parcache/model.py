@@ -127,7 +127,10 @@ class Entry(NamedTuple):
     watched: bytes = b""
 
     def inputs(self) -> tuple[Input, ...]:
-        """Return what the job read; nothing where that was not watched or cannot be read."""
+        """Return what the job read; nothing where that was not watched, cannot be read, or lies in a list of its own.
+
+        ``Store.list_of`` returns such a list.
+        """
         try:
             return Watched.parse(self.watched).inputs
         except ValueError:

@@ -243,7 +243,7 @@ class Sweep:
         scope = self._scope
         if scope is None:
             return lambda job: store.read(job.key) if job.key is not None else None
-        verifier = Verifier(scope, store.digest_memo(writable=self._writes))
+        verifier = Verifier(scope, store.digest_memo(writable=self._writes), store.list_of)
 
         def read(job: Job) -> Entry | None:
             accepts = partial(verifier.accepts, named=job.named) if job.named else verifier.accepts
@@ -258,7 +258,7 @@ class Sweep:
         if self._scope is None:
             return self._store.read(job.key)
         # Looked at anew: the jobs themselves may have written what they read.
-        verifier = Verifier(self._scope, self._store.digest_memo(writable=self._writes))
+        verifier = Verifier(self._scope, self._store.digest_memo(writable=self._writes), self._store.list_of)
         return self._store.read(job.key, partial(verifier.accepts, named=job.named), last_only=True)
 
     def _open_store(self) -> Store | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from parcache.keys.digests import Digester, Memo, is_settled, look, names_digest, state_of, text_digest
@@ -219,9 +219,15 @@ def _tree(path: str, rules: Rules) -> Tree | None:
 
 
 class Verifier:
-    """Tells whether inputs are as they were, for one batch: it looks at each path once and reads it at most once."""
+    """Tells whether inputs are as they were, for one batch: it looks at each path once and reads it at most once.
 
-    def __init__(self, scope: Scope, memo: Memo | None = None) -> None:
+    ``list_of`` returns what an entry keeps in full, None where that is gone.
+    """
+
+    def __init__(
+        self, scope: Scope, memo: Memo | None = None, list_of: Callable[[bytes], bytes | None] = lambda kept: kept
+    ) -> None:
+        self._list_of = list_of
         self._scope = scope
         self._rules = rules_of(scope)
         self._digester = Digester(memo)
@@ -242,8 +248,11 @@ class Verifier:
         return answer
 
     def _holds(self, kept: bytes, named: Mapping[str, str]) -> bool:
+        whole = self._list_of(kept)
+        if whole is None:
+            return False
         try:
-            found = Watched.parse(kept)
+            found = Watched.parse(whole)
         except ValueError:
             return False
         if not found.is_watched or not set(found.excluded) <= set(self._scope.excluded):

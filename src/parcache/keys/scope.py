@@ -24,6 +24,7 @@ UNLISTED_FOLDERS: Final = frozenset({"multirun", "wandb", "mlruns", "lightning_l
 _SKIPPED_ENDINGS: Final = (".egg-info", ".dist-info")
 # Compiled code and stubs. A .py counts where the job itself reads it (see parcache.run.recorder).
 _CODE: Final = (".pyc", ".pyi", ".pyd", *EXTENSION_SUFFIXES)
+_NEVER: Final = (*_SKIPPED_ENDINGS, *_CODE)
 _SYSTEM: Final = ("/proc", "/sys", "/dev", "/run", "/etc", "/boot", "/snap", "/nix", "/System", "/Library")
 _PREFIX_FOLDERS: Final = (
     *("bin", "sbin", "etc", "include", "lib", "lib32", "lib64", "libexec", "share", "ssl", "conda-meta", "pkgs"),
@@ -67,9 +68,11 @@ class Rules:
         known = self._folders.get(folder)
         if known is None:
             known = self._folders[folder] = self._is_of_project(folder or "/")
-        if not known or name.endswith(_CODE) or not self._is_of_project(path):
+        if not known or name in SKIPPED_FOLDERS or name.endswith(_NEVER):
             return False
-        return not self.is_excluded(path)
+        if path == self._store or (path in _foreign_folders() and path != self._root):
+            return False
+        return not self._excluded or not self.is_excluded(path)
 
     def lists(self, path: str) -> bool:
         """Tell whether a path counts as a name in a listed folder, and whether that itself does by its name.
@@ -77,7 +80,7 @@ class Rules:
         Folders that hold the results of sweeps and other runs do not.
         """
         name = path.rpartition("/")[2]
-        if name in SKIPPED_FOLDERS or name in UNLISTED_FOLDERS or name.endswith((*_SKIPPED_ENDINGS, *_CODE)):
+        if name in SKIPPED_FOLDERS or name in UNLISTED_FOLDERS or name.endswith(_NEVER):
             return False
         if path == self._store or is_below(self._sweep_dir, path):
             return False
@@ -98,7 +101,7 @@ class Rules:
             if part in SKIPPED_FOLDERS or part.endswith(_SKIPPED_ENDINGS):
                 return False
         depth = max((len(folder) for folder in _foreign_folders() if is_below(path, folder)), default=0)
-        return depth == 0 or (inside and len(self._root) > depth)
+        return depth == 0 or (inside and len(self._root) >= depth)
 
 
 @lru_cache(maxsize=16)
@@ -156,10 +159,10 @@ def _piece(piece: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _foreign_folders() -> tuple[str, ...]:
+def _foreign_folders() -> frozenset[str]:
     prefixes = {"/", "/usr", "/usr/local", sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     of_python = (os.path.join(prefix, name) for prefix in prefixes for name in _PREFIX_FOLDERS)
-    return tuple(_each_with_its_target((*_SYSTEM, *of_python, *map(os.path.expanduser, _OF_A_USER))))
+    return frozenset(_each_with_its_target((*_SYSTEM, *of_python, *map(os.path.expanduser, _OF_A_USER))))
 
 
 def _each_with_its_target(paths: Iterable[str]) -> set[str]:

@@ -10,7 +10,8 @@
     key          32 bytes: the key's digest, filled up with zeros
     codec        16 bytes: its name, filled up with zeros
     header       JSON object: the key's parts, when, where; unknown members are ignored
-    inputs       what the job read (``parcache.model.Watched``), as JSON; nothing where it read nothing that counts
+    inputs       what the job read (``parcache.model.Watched``), as JSON; nothing where it read nothing that counts;
+                 {"list": digest} where that is long and lies in a file of its own, which other entries share
     payload      the value, by the codec
     appendix     JSON objects, each a zlib stream, one after the other: what is only needed to explain the key
                  (overrides, config). A member of a later one stands in place of an earlier one's
@@ -30,7 +31,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import xxhash
+from xxhash import xxh3_128_digest
 
 from parcache.errors import CorruptEntryError, NewerFormatError
 from parcache.model import Input, Key, Watched
@@ -40,6 +41,8 @@ MAJOR: Final = 3
 MINOR: Final = 0
 _FIXED: Final = struct.Struct("<8sHHIIQQdq32s16s")
 _FIXED_BYTES: Final = _FIXED.size
+_unpack_fixed = _FIXED.unpack_from
+_WORTH_A_VIEW_BYTES: Final = 1 << 12
 _CHECKSUM_BYTES: Final = 16
 _NAMES: Final = {name.encode("ascii").ljust(16, b"\0"): name for name in ("plain", "cloudpickle")}
 PREFIX_BYTES: Final = len(MAGIC) + 2
@@ -137,7 +140,7 @@ def pack(
     names = _filled(bytes.fromhex(key.digest), 32), _filled(codec.encode("ascii"), 16)
     fixed = _FIXED.pack(MAGIC, MAJOR, MINOR, *sizes, run_time_s, created_ns, *names)
     body = b"".join((fixed, header, watched, payload, appendix))
-    return body + xxhash.xxh3_128_digest(body)
+    return body + xxh3_128_digest(body)
 
 
 def _filled(data: bytes, size: int) -> bytes:
@@ -170,7 +173,7 @@ def unpack(data: bytes, path: str, digest: str) -> RawEntry:
     if major < MAJOR:
         raise CorruptEntryError(path, f"it is in format {major}, which no released version wrote")
     view = memoryview(data)
-    if not data.endswith(xxhash.xxh3_128_digest(view[:-_CHECKSUM_BYTES])):
+    if not data.endswith(xxh3_128_digest(view[:-_CHECKSUM_BYTES])):
         raise CorruptEntryError(path, "its checksum does not fit its content")
     if major > MAJOR:  # a format that changes the checksum's rule is named by format.json
         raise NewerFormatError(path, major, MAJOR)
@@ -203,17 +206,20 @@ def unpack_whole(data: bytes, digest: str) -> tuple[str, bytes, float, int, byte
         ValueError: ``unpack`` would not return an entry, or one whose codec is not known; it says why.
         struct.error: There is no fixed part.
     """
-    magic, major, _, header, inputs, payload, appendix, run_time_s, created_ns, key, codec = _FIXED.unpack_from(data)
+    magic, major, _, header, inputs, payload, appendix, run_time_s, created_ns, key, codec = _unpack_fixed(data)
     first = _FIXED_BYTES + header
     second = first + inputs
     third = second + payload
+    size = len(data)
+    # A copy of few bytes costs less than a view of them.
+    body = data[:-_CHECKSUM_BYTES] if size < _WORTH_A_VIEW_BYTES else memoryview(data)[:-_CHECKSUM_BYTES]
     if (
         magic != MAGIC
         or major != MAJOR
         or codec not in _NAMES
-        or third + appendix + _CHECKSUM_BYTES != len(data)
-        or not key.startswith(bytes.fromhex(digest))
-        or data[-_CHECKSUM_BYTES:] != xxhash.xxh3_128_digest(memoryview(data)[:-_CHECKSUM_BYTES])
+        or third + appendix + _CHECKSUM_BYTES != size
+        or not key.hex().startswith(digest)
+        or not data.endswith(xxh3_128_digest(body))
     ):
         raise ValueError("not a whole entry")
     return _NAMES[codec], data[second:third], run_time_s, created_ns, data[_FIXED_BYTES:first], data[first:second]

@@ -10,6 +10,7 @@
       entries/ab/abcd….d/…       results of one key with different inputs, each under the digest of its inputs;
                                  abcd….entry is the last one that was published
       inputs/ab/abcd….json       the digest of one large file that jobs read, named by the digest of its path
+      inputs/ab/abcd….list       a long list of inputs that entries share, named by its own digest
       code/ab/abcd….json         what a fingerprint was made of, one for each
       tmp/                       files being written; each is moved into place whole
 """
@@ -68,6 +69,10 @@ class StorePaths(NamedTuple):
     def memo(self, digest: str) -> str:
         """Return the file that keeps the digest of a large file, by the digest of its path."""
         return f"{self.root}/inputs/{digest[:2]}/{digest}.json"
+
+    def list(self, digest: str) -> str:
+        """Return the file of a long list of inputs, by the list's digest."""
+        return f"{self.root}/inputs/{digest[:2]}/{digest}.list"
 
     def code(self, digest: str) -> str:
         """Return the file that says what a fingerprint was made of."""

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+import xxhash
+
 from parcache.errors import (
     CorruptEntryError,
     NewerFormatError,
@@ -46,8 +48,11 @@ log = logging.getLogger(__name__)
 Accepts = Callable[[bytes], bool]
 
 _SMALL_BYTES: Final = 1 << 16
+# All jobs that read one data set have one list of it, which can be longer than their results.
+_LONG_BYTES: Final = 1 << 12
+_REFERENCE: Final = b'{"list":'
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC
-_open, _read, _close = os.open, os.read, os.close
+_open, _read, _close, _new = os.open, os.read, os.close, tuple.__new__
 # What an entry is whose inputs are not as they were: no miss yet, for another one may fit.
 _REFUSED: Final = Entry(Key("", 0, "", "", "", ""), None, 0.0)
 _CACHEDIR_TAG: Final = (
@@ -97,7 +102,8 @@ class Store(NamedTuple):
                 _close(descriptor)
             name, payload, run_time_s, created_ns, header, watched = unpack_whole(data, digest)
             if accepts is None or accepts(watched):
-                return Entry(key, codec.decode(name, payload), run_time_s, created_ns, header, watched)
+                value = codec.decode(name, payload)
+                return _new(Entry, (key, value, run_time_s, created_ns, header, watched))  # Entry() takes twice as long
         except FileNotFoundError:
             return None
         except KeyboardInterrupt:
@@ -175,6 +181,8 @@ class Store(NamedTuple):
             appendix = pack_explanation(explanation) if explanation else b""
             path = self.paths.entry(key.digest)
             self._spare_newer(path)
+            if len(watched) > _LONG_BYTES:
+                watched = self._shared_list(watched)
             data = pack(
                 key,
                 name,
@@ -198,6 +206,37 @@ class Store(NamedTuple):
     def digest_memo(self, *, writable: bool) -> DigestMemo:
         """Return what keeps the digests of large files from one sweep to the next."""
         return DigestMemo(self.paths, writable)
+
+    def list_of(self, watched: bytes) -> bytes | None:
+        """Return an entry's inputs in full: where they lie in a file of their own, its content.
+
+        None where that is gone or damaged; of damage it warns.
+        """
+        if not watched.startswith(_REFERENCE):
+            return watched
+        try:
+            digest = str(json.loads(watched)["list"])
+            path = self.paths.list(digest)
+            data = _content(path)
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            log.debug("a list of inputs cannot be read: %s", error)
+            return None
+        if xxhash.xxh3_128_hexdigest(data) != digest:
+            log.warning("%s is damaged; the jobs that need it will run again and replace it.", path)
+            return None
+        return data
+
+    def _shared_list(self, watched: bytes) -> bytes:
+        """Keep a long list of inputs beside the entries, once; return what stands for it in an entry."""
+        digest = xxhash.xxh3_128_hexdigest(watched)
+        path = self.paths.list(digest)
+        try:
+            is_there = _content(path) == watched
+        except OSError:
+            is_there = False
+        if not is_there:
+            self._write(path, watched)
+        return b'%s"%s"}' % (_REFERENCE, digest.encode("ascii"))
 
     def describe_code(self, digest: str, description: Mapping[str, Any]) -> None:
         """Keep what a fingerprint was made of, once. It only serves explanations: failing to is no failure."""
