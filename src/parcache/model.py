@@ -55,9 +55,10 @@ class Input(NamedTuple):
     - ``tree``: a named folder with all that lies below it, ``size`` in bytes.
 
     ``path`` is relative to where the sweep was started where it lies below that. ``mtime_ns`` is the newest
-    modification time. ``digest`` is hexadecimal, empty for what is absent. ``stamp`` tells by metadata alone that
-    nothing has changed; it is empty where that would not be certain. ``left`` is the digest of what the job itself
-    had made of it in the end, where it differs. ``label`` is the item of ``cache.inputs`` that named it.
+    modification time. ``digest`` is hexadecimal; empty for what is absent, and where reading the content would have
+    taken too long. ``stamp`` tells by metadata alone that nothing has changed; it is empty where that would not be
+    certain. ``left`` is the digest of what the job itself had made of it in the end, where it differs. ``label`` is the
+    item of ``cache.inputs`` that named it.
     """
 
     path: str

@@ -13,7 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import xxhash
 
@@ -33,6 +33,21 @@ class Memo(Protocol):
         """Keep a digest."""
 
 
+class State(NamedTuple):
+    """What of a file's or folder's metadata tells that it is as it was. Small: a job may read a million files."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    is_folder: bool
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether a later change would show."""
+        return max(self.mtime_ns, self.ctime_ns) + RACY_NS < time.time_ns()
+
+
 class Digester:
     """Digests files; those that have come to rest only once."""
 
@@ -40,22 +55,26 @@ class Digester:
         self._memo = memo
         self._known: dict[str, tuple[str, str]] = {}
 
-    def file(self, path: str, found: os.stat_result) -> str | None:
-        """Return the digest of a regular file whose metadata is this; None where it is not, or changes meanwhile.
+    def file(self, path: str, found: State, until_s: float | None = None) -> str | None:
+        """Return the digest of a regular file in this state; None where it is not, or changes meanwhile.
+
+        After ``until_s``, by ``time.perf_counter``, nothing is read any more: an empty string where that was needed.
 
         Raises:
             OSError: It cannot be read.
         """
-        stamp = f"{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}"
+        stamp = f"{found.size}:{found.mtime_ns}:{found.ctime_ns}:{found.inode}"
         known = self._known.get(path)
         if known is not None and known[0] == stamp:
             return known[1]
-        settled = is_settled(found)
-        memo = self._memo if settled and found.st_size >= _LARGE_BYTES else None
+        settled = found.is_settled
+        memo = self._memo if settled and found.size >= _LARGE_BYTES else None
         digest = memo.recall(path, stamp) if memo is not None else None
         if digest is None:
+            if until_s is not None and time.perf_counter() > until_s:
+                return ""
             digest = content_digest(path)
-            if state_of(os.stat(path)) != state_of(found):
+            if look(path) != found:
                 return None
             if memo is not None:
                 memo.keep(path, stamp, digest)
@@ -85,20 +104,13 @@ def text_digest(parts: Iterable[str]) -> str:
     return xxhash.xxh3_128_hexdigest("\0".join(parts).encode("utf-8", "surrogatepass"))
 
 
-def state_of(found: os.stat_result) -> tuple[int, int, int, int]:
-    """Return what of a file's metadata changes with its content."""
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-
-
-def is_settled(found: os.stat_result) -> bool:
-    """Tell whether a later change of a file would show in its metadata."""
-    return max(found.st_mtime_ns, found.st_ctime_ns) + RACY_NS < time.time_ns()
-
-
-def look(path: str) -> os.stat_result | None:
-    """Return the metadata of a regular file or folder; None where there is neither."""
+def look(path: str) -> State | None:
+    """Return the state of a regular file or folder; None where there is neither."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else None
+    is_folder = stat.S_ISDIR(found.st_mode)
+    if not is_folder and not stat.S_ISREG(found.st_mode):
+        return None
+    return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, is_folder)

@@ -10,11 +10,10 @@ runs in the surroundings that it left the last time, and they are as good as tho
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from parcache.keys.digests import Digester, Memo, is_settled, look, names_digest, state_of, text_digest
+from parcache.keys.digests import Digester, Memo, State, look, names_digest, text_digest
 from parcache.keys.scope import Rules, Scope, is_below, relative, rules_of
 from parcache.keys.trees import Tree, tree_of
 from parcache.model import ABSENT, FILE, FOLDER, TREE, Input, Watched
@@ -26,7 +25,7 @@ Named = tuple[tuple[str, str], ...]
 class Sighting(NamedTuple):
     """What stood at a path when the job came to it: nothing, a file, or a folder with these names."""
 
-    found: os.stat_result | None
+    found: State | None
     names: tuple[str, ...] | None = None
 
 
@@ -48,14 +47,17 @@ class Taken(NamedTuple):
     changed: tuple[str, ...] = ()
 
 
-def take(sightings: Sightings, rules: Rules, digester: Digester, own: str = "") -> Taken:
-    """Take up what a job read, with absolute paths, in order. ``own`` is the job's directory, which does not count."""
+def take(sightings: Sightings, rules: Rules, digester: Digester, own: str = "", until_s: float | None = None) -> Taken:
+    """Take up what a job read, with absolute paths, in order. ``own`` is the job's directory, which does not count.
+
+    After ``until_s``, by ``time.perf_counter``, no more contents are read: the files that are left have no digest.
+    """
     inputs: list[Input] = []
     changed: list[str] = []
     for path in sorted(sightings.seen):
         if is_below(path, own) or not rules.counts(path):
             continue
-        taken = _take(path, sightings, rules, digester)
+        taken = _take(path, sightings, rules, digester, until_s)
         if taken is None:
             changed.append(path)
         elif taken.kind:
@@ -87,11 +89,11 @@ def stamps_of(named: Named, rules: Rules) -> dict[str, str]:
         found = look(path)
         if found is None:
             stamps[path] = ""
-        elif stat.S_ISDIR(found.st_mode):
+        elif found.is_folder:
             tree = _tree(path, rules)
             stamps[path] = tree.stamp() if tree is not None else "unreadable"
         else:
-            stamps[path] = repr(state_of(found))
+            stamps[path] = repr(found)
     return stamps
 
 
@@ -109,8 +111,19 @@ def identity(kept: Watched) -> str:
     """Return a digest of what was read, whenever that was; an empty string where nothing was."""
     if not kept.inputs and not kept.excluded:
         return ""
-    parts = (part for each in kept.inputs for part in (each.label or each.path, each.kind, each.digest, each.left))
+    parts = (
+        part
+        for each in kept.inputs
+        for part in (each.label or each.path, each.kind, each.digest or each.stamp, each.left)
+    )
     return text_digest([*parts, "", *kept.excluded])
+
+
+def is_alike(one: Input, other: Input) -> bool:
+    """Tell whether two looks at a path have seen the same."""
+    if (one.kind, one.size, one.left) != (other.kind, other.size, other.left):
+        return False
+    return one.digest == other.digest or (not (one.digest and other.digest) and one.stamp == other.stamp != "")
 
 
 def refusal(changed: Sequence[str], scope: Scope) -> str:
@@ -125,7 +138,7 @@ def refusal(changed: Sequence[str], scope: Scope) -> str:
     )
 
 
-def _take(path: str, sightings: Sightings, rules: Rules, digester: Digester) -> Input | None:
+def _take(path: str, sightings: Sightings, rules: Rules, digester: Digester, until_s: float | None) -> Input | None:
     """Return an input, one without a kind for what does not count, or None where it has changed."""
     before = sightings.seen[path]
     now = look(path)
@@ -137,16 +150,16 @@ def _take(path: str, sightings: Sightings, rules: Rules, digester: Digester) -> 
         if path not in sightings.written and path not in sightings.made:
             return None
         left = _left(path, now, rules, digester)
-        return None if left is None else Input(path, ABSENT, now.st_size, now.st_mtime_ns, left=left)
-    if stat.S_ISDIR(before.found.st_mode):  # a descriptor of it says nothing about what is in it
+        return None if left is None else Input(path, ABSENT, now.size, now.mtime_ns, left=left)
+    if before.found.is_folder:  # a descriptor of it says nothing about what is in it
         return Input(path, "")
-    if now is None or state_of(now) != state_of(before.found):
+    if now is None or now != before.found:
         return None
-    return _file(path, now, digester)
+    return _file(path, now, digester, until_s)
 
 
 def _take_folder(path: str, names: Sequence[str], sightings: Sightings, rules: Rules) -> Input | None:
-    if not rules.lists(path):
+    if not rules.is_listed(path):
         return Input(path, "")
     now = _names(path)
     if now is None:
@@ -161,10 +174,10 @@ def _take_folder(path: str, names: Sequence[str], sightings: Sightings, rules: R
     return Input(path, FOLDER, len(found), 0, digest, left="" if in_the_end == digest else in_the_end)
 
 
-def _named(path: str, found: os.stat_result | None, rules: Rules, digester: Digester) -> Input | None:
+def _named(path: str, found: State | None, rules: Rules, digester: Digester) -> Input | None:
     if found is None:
         return Input(path, ABSENT)
-    if not stat.S_ISDIR(found.st_mode):
+    if not found.is_folder:
         return _file(path, found, digester)
     tree = _tree(path, rules)
     try:
@@ -176,22 +189,22 @@ def _named(path: str, found: os.stat_result | None, rules: Rules, digester: Dige
     return Input(path, TREE, tree.size, tree.mtime_ns, digest, tree.stamp() if tree.is_settled else "")
 
 
-def _file(path: str, found: os.stat_result, digester: Digester) -> Input | None:
+def _file(path: str, found: State, digester: Digester, until_s: float | None = None) -> Input | None:
     stamp = stamp_of(found)
     try:
-        digest = digester.file(path, found)
+        digest = digester.file(path, found, until_s)
     except OSError:
         return None
-    return None if digest is None else Input(path, FILE, found.st_size, found.st_mtime_ns, digest, stamp)
+    return None if digest is None else Input(path, FILE, found.size, found.mtime_ns, digest, stamp)
 
 
-def stamp_of(found: os.stat_result) -> str:
+def stamp_of(found: State) -> str:
     """Return what an entry keeps to tell a file unchanged. No inode: it is to stand a move of the project."""
-    return f"{found.st_mtime_ns}:{found.st_ctime_ns}" if is_settled(found) else ""
+    return f"{found.mtime_ns}:{found.ctime_ns}" if found.is_settled else ""
 
 
-def _left(path: str, found: os.stat_result, rules: Rules, digester: Digester) -> str | None:
-    if not stat.S_ISDIR(found.st_mode):
+def _left(path: str, found: State, rules: Rules, digester: Digester) -> str | None:
+    if not found.is_folder:
         try:
             return digester.file(path, found)
         except OSError:
@@ -232,7 +245,7 @@ class Verifier:
         self._rules = rules_of(scope)
         self._digester = Digester(memo)
         self._answers: dict[tuple[bytes, Named], bool] = {}
-        self._found: dict[str, os.stat_result | None] = {}
+        self._found: dict[str, State | None] = {}
         self._contents: dict[str, str | None] = {}
         self._listed: dict[str, str | None] = {}
         self._trees: dict[str, Tree | None] = {}
@@ -259,7 +272,10 @@ class Verifier:
             return False
         if not named.keys() <= {each.label for each in found.inputs}:
             return False
-        return all(self._is_as_it_was(each, named) for each in found.inputs)
+        try:
+            return all(self._is_as_it_was(each, named) for each in found.inputs)
+        except (TypeError, ValueError):  # no paths, no numbers: nothing that this version has written
+            return False
 
     def _is_as_it_was(self, each: Input, named: Mapping[str, str]) -> bool:
         path = named.get(each.label) if each.label else None
@@ -270,24 +286,25 @@ class Verifier:
         now = self._look(path)
         if each.kind == ABSENT:
             return now is None or (bool(each.left) and each.left == self._content(path, now))
-        if now is None or stat.S_ISDIR(now.st_mode) != (each.kind != FILE):
+        if now is None or now.is_folder != (each.kind != FILE):
             return False
         if each.kind == FILE:
-            if now.st_size != each.size:
+            if now.size != each.size:
                 return False
-            stamp = f"{now.st_mtime_ns}:{now.st_ctime_ns}"
-            return each.stamp == stamp or each.digest == self._content(path, now)
+            if each.stamp == f"{now.mtime_ns}:{now.ctime_ns}":
+                return True
+            return bool(each.digest) and each.digest == self._content(path, now)
         if each.kind == FOLDER:
             return self._content(path, now) in (each.digest, each.left or each.digest)
         return each.kind == TREE and self._is_same_tree(path, each)
 
-    def _look(self, path: str) -> os.stat_result | None:
+    def _look(self, path: str) -> State | None:
         if path not in self._found:
             self._found[path] = look(path)
         return self._found[path]
 
-    def _content(self, path: str, found: os.stat_result) -> str | None:
-        if stat.S_ISDIR(found.st_mode):
+    def _content(self, path: str, found: State) -> str | None:
+        if found.is_folder:
             if path not in self._listed:
                 names = _names(path)
                 self._listed[path] = None if names is None else _digest_of_names(path, names, self._rules)

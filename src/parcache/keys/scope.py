@@ -64,27 +64,30 @@ class Rules:
 
     def counts(self, path: str) -> bool:
         """Tell whether a file or folder counts when a job opens or lists it."""
+        if path == self._root:
+            return True
         folder, _, name = path.rpartition("/")
         known = self._folders.get(folder)
         if known is None:
             known = self._folders[folder] = self._is_of_project(folder or "/")
         if not known or name in SKIPPED_FOLDERS or name.endswith(_NEVER):
             return False
-        if path == self._store or (path in _foreign_folders() and path != self._root):
+        if path == self._store or path in _foreign_folders():
             return False
         return not self._excluded or not self.is_excluded(path)
 
     def lists(self, path: str) -> bool:
-        """Tell whether a path counts as a name in a listed folder, and whether that itself does by its name.
-
-        Folders that hold the results of sweeps and other runs do not.
-        """
+        """Tell whether a path counts as a name in a listed folder; those that lead to a sweep's results do not."""
         name = path.rpartition("/")[2]
         if name in SKIPPED_FOLDERS or name in UNLISTED_FOLDERS or name.endswith(_NEVER):
             return False
         if path == self._store or is_below(self._sweep_dir, path):
             return False
         return not self.is_excluded(path)
+
+    def is_listed(self, path: str) -> bool:
+        """Tell whether the names in a folder that counts do."""
+        return path == self._root or path.rpartition("/")[2] not in UNLISTED_FOLDERS
 
     def is_excluded(self, path: str) -> bool:
         """Tell whether the user has excluded a path."""

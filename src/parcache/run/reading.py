@@ -8,17 +8,20 @@ later job of the process: with the content that it had then, wherever the file h
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from parcache.keys.digests import Digester
+from parcache.keys.fingerprint import Source
 from parcache.keys.inputs import (
     Named,
     Sightings,
     Taken,
     identity,
+    is_alike,
     refusal,
     stamps_of,
     take,
@@ -40,7 +43,10 @@ class Read(NamedTuple):
     refusal: str = ""
 
 
-UNWATCHED = Read(Watched(is_watched=False).pack())
+# Contents are read again for at most this part of the time that the job took, or for this long where that is more.
+_SHARE: Final = 0.1
+_LEAST_S: Final = 10.0
+UNWATCHED: Final = Read(Watched(is_watched=False).pack())
 
 
 class _Imported:
@@ -57,7 +63,7 @@ class _Imported:
         taken = take(Sightings(seen, whole.made, whole.written), rules, digester)
         for each in taken.inputs:
             known = self.inputs.setdefault(each.path, each)
-            if not _is_alike(known, each):
+            if not is_alike(known, each):
                 self.changed.add(each.path)
         self.changed.update(taken.changed)
 
@@ -85,13 +91,23 @@ def taking_up() -> Iterator[None]:
 class Reading:
     """Stands around one call of a task function, whose code is below the frame of ``boundary``."""
 
-    def __init__(self, scope: Scope, store: Store, own: str, named: Named, boundary: CodeType | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        store: Store,
+        own: str,
+        named: Named = (),
+        sources: Sequence[Source] = (),
+        boundary: CodeType | None = None,
+    ) -> None:
+        """Take up where to look; ``own`` is the job's directory, ``sources`` count as code, however they are read."""
         self._scope = scope
         self._rules = rules_of(scope)
         self._store = store
         # A job that runs right where the project lies has no directory of its own.
         self._own = "" if is_below(scope.root, own) else own
         self._named = named
+        self._sources = sources
         self._stamps: dict[str, str] = {}
         self._recording = Recording(boundary)
 
@@ -112,17 +128,17 @@ class Reading:
                 self._recording.imported,
             )
 
-    def result(self) -> Read:
-        """Return what the job read."""
+    def result(self, run_time_s: float = 0.0) -> Read:
+        """Return what the job read in its time; its files are read again now, those that have not been before."""
         recording = self._recording
         if recording.failed:
             return Read(refusal=f"what its jobs read could not be recorded ({recording.failed})")
         if not recording.seen and not self._named and not _imported.inputs and not _imported.changed:
             return _nothing(self._scope)
-        own = self._own_inputs()
+        own = self._own_inputs(time.perf_counter() + max(_LEAST_S, _SHARE * run_time_s))
         imported = self._imported_inputs()
         by_path = {each.path: each for each in own.inputs}
-        torn = [each.path for each in imported.inputs if not _is_alike(by_path.get(each.path, each), each)]
+        torn = [each.path for each in imported.inputs if not is_alike(by_path.get(each.path, each), each)]
         taken = [own, imported]
         if self._named:
             taken.append(take_named(self._named, self._stamps, self._rules, self._digester()))
@@ -132,13 +148,16 @@ class Reading:
         kept = watched(taken, self._scope, self._named)
         return Read(kept.pack(), identity(kept))
 
-    def _own_inputs(self) -> Taken:
+    def _own_inputs(self, until_s: float) -> Taken:
         recording = self._recording
         if not recording.seen:
             return Taken(())
         whole = recording.sightings()
-        seen = {path: sighting for path, sighting in whole.seen.items() if path not in recording.imported}
-        return take(Sightings(seen, whole.made, whole.written), self._rules, self._digester(), self._own)
+        left_out = recording.imported
+        if any(path.endswith(".py") for path in whole.seen):
+            left_out = left_out.union(source.path for source in self._sources)
+        seen = {path: sighting for path, sighting in whole.seen.items() if path not in left_out}
+        return take(Sightings(seen, whole.made, whole.written), self._rules, self._digester(), self._own, until_s)
 
     def _imported_inputs(self) -> Taken:
         def counts(path: str) -> bool:
@@ -175,7 +194,3 @@ def _nothing(scope: Scope) -> Read:
         return Read()
     kept = watched((), scope)
     return Read(kept.pack(), identity(kept))
-
-
-def _is_alike(one: Input, other: Input) -> bool:
-    return (one.kind, one.digest, one.left) == (other.kind, other.digest, other.left)

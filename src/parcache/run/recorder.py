@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from parcache.keys.digests import look, state_of
+from parcache.keys.digests import State, look
 from parcache.keys.inputs import Sighting, Sightings
 from parcache.keys.scope import is_below
 
@@ -51,7 +51,7 @@ class Recording:
         self.failed = ""
         self._boundary = boundary
         # What stood at a path before it was first written, and whether none of that is left.
-        self._before: dict[str, tuple[os.stat_result | None, bool]] = {}
+        self._before: dict[str, tuple[State | None, bool]] = {}
         self._folders: set[str] = set()
         self._links: set[str] = set()
 
@@ -104,7 +104,7 @@ class Recording:
                     return
             elif not is_gone:
                 found = before  # something was added to it: the end of the job will tell
-            elif found is not None and state_of(found) != state_of(before):
+            elif found is not None and found != before:
                 return
         elif self._is_in_own_folder(path):
             return

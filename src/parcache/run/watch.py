@@ -43,7 +43,7 @@ class Watch:
         before = watcher.begin(sources) if sources is not None else None
         reading = None
         if brief.scope is not None:
-            reading = Reading(brief.scope, brief.store, ticket.output_dir, ticket.named, _BOUNDARY)
+            reading = Reading(brief.scope, brief.store, ticket.output_dir, ticket.named, sources or (), _BOUNDARY)
             reading.start()
         seen = witness.NOTHING
         try:
@@ -73,7 +73,7 @@ class Watch:
         )
         if reason:
             return Stored(Storing.REFUSED, reason)
-        read = UNWATCHED if reading is None else reading.result()
+        read = UNWATCHED if reading is None else reading.result(self.run_time_s)
         if read.refusal:
             return Stored(Storing.REFUSED, read.refusal)
         try:
