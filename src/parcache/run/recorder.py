@@ -31,7 +31,6 @@ _SOURCE: Final = (".py", ".pyw")
 _NEVER: Final = (".pyc", ".pyi")
 _INSTALLED: Final = ("/site-packages/", "/dist-packages/", "/__pycache__/")
 _DIRECTORY: Final = getattr(os, "O_DIRECTORY", 0)
-_FOR_WALKING: Final = getattr(os, "O_NONBLOCK", 0)
 
 _active: tuple[Recording, ...] = ()
 _lock: Final = threading.Lock()
@@ -203,9 +202,9 @@ def _on_open(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
     name, mode, flags = args[:3]
     if isinstance(name, int) or name is None:
         return
-    if mode is None and flags & _DIRECTORY == _DIRECTORY and _DIRECTORY:
+    if mode is None and flags & _DIRECTORY:
         return
-    if mode is None and flags & _FOR_WALKING and caller in ("os", "shutil"):  # by descriptors, relative to others
+    if mode is None and caller in ("os", "shutil"):  # fwalk and rmtree: folders, relative to other descriptors
         return
     path = _absolute(name)
     if path.endswith(_NEVER) or any(part in path for part in _INSTALLED):

@@ -5,6 +5,7 @@
     magic        8 bytes   b"parcache"
     format       u16 major, u16 minor, little-endian
     sizes        u32 header, u32 inputs, u64 payload, u64 appendix, in bytes
+    head         u64, XXH3-64 over header and inputs: who needs no more can believe them without reading the rest
     run time     f64 in s; the task function's own
     created      i64 in ns since the epoch (UTC)
     key          32 bytes: the key's digest, filled up with zeros
@@ -31,7 +32,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from xxhash import xxh3_128_digest
+from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
 from parcache.errors import CorruptEntryError, NewerFormatError
 from parcache.model import Input, Key, Watched
@@ -39,7 +40,7 @@ from parcache.model import Input, Key, Watched
 MAGIC: Final = b"parcache"
 MAJOR: Final = 3
 MINOR: Final = 0
-_FIXED: Final = struct.Struct("<8sHHIIQQdq32s16s")
+_FIXED: Final = struct.Struct("<8sHHIIQQQdq32s16s")
 _FIXED_BYTES: Final = _FIXED.size
 _unpack_fixed = _FIXED.unpack_from
 _WORTH_A_VIEW_BYTES: Final = 1 << 12
@@ -138,7 +139,8 @@ def pack(
     header = _JSON.encode({"key": parts, "record": dict(record)}).encode("ascii")
     sizes = len(header), len(watched), len(payload), len(appendix)
     names = _filled(bytes.fromhex(key.digest), 32), _filled(codec.encode("ascii"), 16)
-    fixed = _FIXED.pack(MAGIC, MAJOR, MINOR, *sizes, run_time_s, created_ns, *names)
+    head = xxh3_64_intdigest(header + watched)
+    fixed = _FIXED.pack(MAGIC, MAJOR, MINOR, *sizes, head, run_time_s, created_ns, *names)
     body = b"".join((fixed, header, watched, payload, appendix))
     return body + xxh3_128_digest(body)
 
@@ -167,7 +169,7 @@ def unpack(data: bytes, path: str, digest: str) -> RawEntry:
     """
     if len(data) < _FIXED.size + _CHECKSUM_BYTES:
         raise CorruptEntryError(path, f"{len(data)} bytes are too few")
-    magic, major, _, header, inputs, payload, appendix, run_time_s, created_ns, key, codec = _FIXED.unpack_from(data)
+    magic, major, _, header, inputs, payload, appendix, _, run_time_s, created_ns, key, codec = _FIXED.unpack_from(data)
     if magic != MAGIC:
         raise CorruptEntryError(path, "it does not begin like an entry")
     if major < MAJOR:
@@ -191,12 +193,14 @@ def unpack(data: bytes, path: str, digest: str) -> RawEntry:
 
 
 def peek_inputs(start: bytes) -> bytes | None:
-    """Return the inputs of an entry of which only the first bytes were read, unchecked; None where they end before."""
-    if len(start) < _FIXED.size or not start.startswith(MAGIC):
+    """Return the inputs of an entry of which only the first bytes were read; None where they are not whole."""
+    if len(start) < _FIXED.size:
         return None
-    _, major, _, header, inputs, *_ = _FIXED.unpack_from(start)
+    magic, major, _, header, inputs, _, _, head, *_ = _FIXED.unpack_from(start)
     end = _FIXED.size + header + inputs
-    return start[end - inputs : end] if major == MAJOR and end <= len(start) else None
+    if magic != MAGIC or major != MAJOR or xxh3_64_intdigest(start[_FIXED.size : end]) != head:
+        return None
+    return start[end - inputs : end]
 
 
 def unpack_whole(data: bytes, digest: str) -> tuple[str, bytes, float, int, bytes, bytes]:
@@ -206,7 +210,7 @@ def unpack_whole(data: bytes, digest: str) -> tuple[str, bytes, float, int, byte
         ValueError: ``unpack`` would not return an entry, or one whose codec is not known; it says why.
         struct.error: There is no fixed part.
     """
-    magic, major, _, header, inputs, payload, appendix, run_time_s, created_ns, key, codec = _unpack_fixed(data)
+    magic, major, _, header, inputs, payload, appendix, _, run_time_s, created_ns, key, codec = _unpack_fixed(data)
     first = _FIXED_BYTES + header
     second = first + inputs
     third = second + payload
