@@ -98,6 +98,16 @@ def test_input_folder_listed_with_a_new_file_is_a_miss(project: Project, launche
     assert ran(project.run(*launcher, "x=1")) == HITS
 
 
+def test_input_project_folder_listed_counts_without_the_sweeps_own(project: Project, launcher: list[str]) -> None:
+    """Where the job lists the project's folder, another sweep directory is no new name, and another file is."""
+    reading(project, "return sorted(os.listdir(HERE))")
+    project.env["RUNS"] = os.devnull
+    project.run(*launcher, "x=1").check()
+    assert ran(project.run(*launcher, "x=1", "hydra.sweep.dir=there/deep")) == HITS
+    (project.folder / "new").touch()
+    assert ran(project.run(*launcher, "x=1", "hydra.sweep.dir=there/deep")) == MISSES
+
+
 def test_input_absent_that_appears_is_a_miss(project: Project, launcher: list[str]) -> None:
     """A file that was looked for in vain counts: once it is there, the job runs again."""
     body = 'try:\n    return open(os.path.join(HERE, "data", "extra")).read()\nexcept FileNotFoundError:\n    return 0'

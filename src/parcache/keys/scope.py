@@ -25,18 +25,21 @@ _SKIPPED_ENDINGS: Final = (".egg-info", ".dist-info")
 # Compiled code and stubs. A .py counts where the job itself reads it (see parcache.run.recorder).
 _CODE: Final = (".pyc", ".pyi", ".pyd", *EXTENSION_SUFFIXES)
 _NEVER: Final = (*_SKIPPED_ENDINGS, *_CODE)
-_SYSTEM: Final = ("/proc", "/sys", "/dev", "/run", "/etc", "/boot", "/snap", "/nix", "/System", "/Library")
-_PREFIX_FOLDERS: Final = (
-    *("bin", "sbin", "etc", "include", "lib", "lib32", "lib64", "libexec", "share", "ssl", "conda-meta", "pkgs"),
-    *("Lib", "Scripts", "pyvenv.cfg"),
+# Not all of /run (removable disks are mounted there), not /share and /opt (data of clusters lies there).
+_SYSTEM: Final = (
+    *("/proc", "/sys", "/dev", "/etc", "/boot", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/snap", "/nix/store"),
+    *("/run/systemd", "/run/udev", "/System", "/Library"),
 )
+_DATA_AFTER_ALL: Final = ("/dev/shm",)  # noqa: S108 - data is put there to be read fast
+_INSTALLED: Final = ("bin", "sbin", "etc", "include", "lib", "lib32", "lib64", "libexec", "pyvenv.cfg")
+_INSTALLED_DATA: Final = ("share", "ssl", "conda-meta", "pkgs")
 # Settings, credentials and caches that libraries keep for a user: the same results with and without them.
 _OF_A_USER: Final = (
     *("~/.cache/matplotlib", "~/.config/matplotlib", "~/.matplotlib", "~/.cache/fontconfig", "~/.cache/pip"),
     *("~/.cache/uv", "~/.cache/torch_extensions", "~/.cache/torch/kernels", "~/.triton", "~/.nv", "~/.theano"),
     *("~/.config/wandb", "~/.cache/wandb", "~/.netrc", "~/.aws", "~/.config/gcloud", "~/.azure", "~/.kaggle"),
     *("~/.ssh", "~/.gitconfig", "~/.config/git", "~/.ipython", "~/.jupyter", "~/.cache/huggingface/token"),
-    *("~/.astropy", "~/.numba", "~/.cython", "~/.local/share/jupyter"),
+    *("~/.numba", "~/.cython", "~/.local/share/jupyter"),
 )
 
 
@@ -99,12 +102,12 @@ class Rules:
     def _is_of_project(self, path: str) -> bool:
         if is_below(path, self._store):
             return False
-        inside = is_below(path, self._root)
         for part in relative(path, self._root).split("/"):
             if part in SKIPPED_FOLDERS or part.endswith(_SKIPPED_ENDINGS):
                 return False
         depth = max((len(folder) for folder in _foreign_folders() if is_below(path, folder)), default=0)
-        return depth == 0 or (inside and len(self._root) >= depth)
+        own = (self._root, *_DATA_AFTER_ALL)
+        return depth == 0 or depth <= max((len(folder) for folder in own if is_below(path, folder)), default=0)
 
 
 @lru_cache(maxsize=16)
@@ -163,8 +166,12 @@ def _piece(piece: str) -> str:
 
 @lru_cache(maxsize=1)
 def _foreign_folders() -> frozenset[str]:
-    prefixes = {"/", "/usr", "/usr/local", sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    of_python = (os.path.join(prefix, name) for prefix in prefixes for name in _PREFIX_FOLDERS)
+    prefixes = {"/usr", "/usr/local", sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    of_python = [
+        os.path.join(prefix, name)
+        for prefix in prefixes
+        for name in (_INSTALLED if prefix == "/usr/local" else (*_INSTALLED, *_INSTALLED_DATA))
+    ]
     return frozenset(_each_with_its_target((*_SYSTEM, *of_python, *map(os.path.expanduser, _OF_A_USER))))
 
 
