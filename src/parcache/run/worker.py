@@ -75,6 +75,7 @@ class _Installed(NamedTuple):
     shelf: Shelf
     error: BaseException | None = None
     home: int = 0
+    records_inputs: bool = False
 
 
 _INSTALLED: dict[str, _Installed] = {}
@@ -86,9 +87,7 @@ def install_here(token: str, runner: Runner, parts: Parts, *, records_inputs: bo
     Other processes get copies: the runner and the parts that there are now are pickled, by cloudpickle, only when
     the returned function is. ``records_inputs``: what the jobs read counts, and so does what is read before the first.
     """
-    if records_inputs:
-        recorder.enable()
-    _INSTALLED[token] = _Installed(runner, Shelf(parts.send()), home=os.getpid())
+    _INSTALLED[token] = _Installed(runner, Shelf(parts.send()), home=os.getpid(), records_inputs=records_inputs)
     return partial(_install, token, _Travelling(runner, parts, records_inputs))
 
 
@@ -165,6 +164,8 @@ def execute_parcel(token: str, parcel: Parcel, *, clock: Callable[[], float] = t
 
 def _execute(installed: _Installed, unit: Unit) -> Outcome:
     is_home = installed.home == os.getpid()
+    if installed.records_inputs:  # not before a job runs here: an idle hook costs every call of id() 0.1 us
+        recorder.enable()
     watch = Watch(None, None)
     report: Any = None
     error = installed.error
