@@ -14,21 +14,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcache.errors import CorruptEntryError, NewerFormatError
-from parcache.model import Entry, Key
+from parcache.model import Entry, Input, Key, Watched
 from parcache.store import codec
-from parcache.store.entry import MAGIC, MAJOR, MINOR, RawEntry, pack, pack_explanation, unpack, unpack_whole
+from parcache.store.entry import (
+    MAGIC,
+    MAJOR,
+    MINOR,
+    RawEntry,
+    pack,
+    pack_explanation,
+    peek_inputs,
+    unpack,
+    unpack_whole,
+)
 
 GOLDEN = Path(__file__).parent / "golden" / "entry.bin"
 KEY = Key("ab" * 20, 1, "c0" * 20, "de" * 20, "3.11", "pepper", (("SEED", "7"), ("UNSET", None)))
-FIXED = struct.Struct("<8sHHIQQdq32s16s")
+FIXED = struct.Struct("<8sHHIIQQQdq32s16s")
 CREATED_NS = 1_700_000_000_000_000_000
+INPUTS = (Input("data/a.csv", "file", 12, CREATED_NS, "c0" * 16, "1:2"), Input("data/b", "absent", left="d0" * 16))
 VALUE = {"accuracy": 0.97, "epochs": 3, "labels": ("a", b"\x00"), "text": "\ud83d\ude00"}
 
 
 def packed(appendix: bytes = b"", key: Key = KEY) -> bytes:
     """Return one entry that never changes, as bytes."""
     name, payload = codec.encode(VALUE)
-    return pack(key, name, payload, run_time_s=1.5, created_ns=CREATED_NS, record={"host": "node7"}, appendix=appendix)
+    return pack(
+        key,
+        name,
+        payload,
+        run_time_s=1.5,
+        created_ns=CREATED_NS,
+        record={"host": "node7"},
+        appendix=appendix,
+        watched=Watched(INPUTS, ("*.log",)).pack(),
+    )
 
 
 def read_back(data: bytes) -> RawEntry:
@@ -40,6 +60,7 @@ def assert_is_the_packed_one(entry: RawEntry) -> None:
     assert recorded(entry) == {"host": "node7"}
     assert codec.decode(entry.codec, entry.payload) == VALUE
     assert entry.explanation() == {}
+    assert entry.inputs() == INPUTS
 
 
 def recorded(entry: RawEntry) -> dict[str, Any]:
@@ -196,6 +217,29 @@ def test_unpack_other_magic_is_refused() -> None:
         unpack(sealed(b"PARCACHE" + packed()[8:-16]), "here", KEY.digest)
 
 
+def test_peek_inputs_needs_no_more_than_what_stands_before_the_payload() -> None:
+    """The inputs can be told from an entry's first bytes, as soon as they are whole."""
+    entry = read_back(packed())
+    end = packed().index(entry.watched) + len(entry.watched)
+    assert peek_inputs(packed()[:end]) == peek_inputs(packed()) == entry.watched
+    assert {peek_inputs(packed()[:length]) for length in range(end)} == {None}
+
+
+@given(st.integers(0, (FIXED.size + 50) * 8 - 1))
+def test_peek_inputs_with_a_bit_flipped_is_none_or_right(bit: int) -> None:
+    """Damage to what is peeked at is noticed."""
+    damaged = bytearray(packed())
+    damaged[bit // 8] ^= 1 << bit % 8
+    assert peek_inputs(bytes(damaged)) in (None, read_back(packed()).watched)
+
+
+def test_inputs_of_strange_bytes_are_damage() -> None:
+    """Inputs that no version writes are told as damage."""
+    entry = read_back(packed())._replace(watched=b"x")
+    with pytest.raises(CorruptEntryError, match="inputs cannot be read"):
+        entry.inputs()
+
+
 @given(st.integers(0, len(packed()) * 8 - 1))
 def test_unpack_whole_entry_with_a_bit_flipped_is_refused(bit: int) -> None:
     """The short way refuses whatever ``unpack`` would refuse."""
@@ -231,4 +275,5 @@ def test_unpack_whole_entry_is_as_unpacked_with_care() -> None:
         entry.run_time_s,
         entry.created_ns,
         entry.header,
+        entry.watched,
     )

@@ -156,10 +156,10 @@ def test_open_damaged_format_file_warns_once_and_goes_on(
 @pytest.mark.parametrize("writable", [True, False])
 def test_open_newer_format_is_refused_with_the_way_out(store: Store, writable: bool) -> None:
     """A store made by a newer parcache is refused by both formats and what to do, and stays as it is."""
-    Path(store.paths.format).write_text('{"major": 3, "minor": 0}')
-    with pytest.raises(NewerFormatError, match=r"store format 3.*reads up to 2.*pip install -U parcache"):
+    Path(store.paths.format).write_text('{"major": 4, "minor": 0}')
+    with pytest.raises(NewerFormatError, match=r"store format 4.*reads up to 3.*pip install -U parcache"):
         Store.open(store.paths.root, writable=writable)
-    assert Path(store.paths.format).read_text() == '{"major": 3, "minor": 0}'
+    assert Path(store.paths.format).read_text() == '{"major": 4, "minor": 0}'
 
 
 def test_open_newer_minor_format_is_accepted(store: Store) -> None:

@@ -241,7 +241,7 @@ def test_brief_whose_explanation_is_no_json_refuses_to_publish(store: Store) -> 
 
 
 def batch(
-    store: Store, jobs: dict[int, Callable[[Any], Any]], read: Callable[[Key], Entry | None] | None = None
+    store: Store, jobs: dict[int, Callable[[Any], Any]], read: Callable[[Job], Entry | None] | None = None
 ) -> dict[int, Ran | Found]:
     """Run jobs on two processes, each with a ticket, and return what became of each."""
     parts = Parts()
@@ -255,7 +255,8 @@ def batch(
 
     try:
         plan = Plan({}, tuple(planned.values()), {})
-        events = list(run_batch(plan, planned, unit_of, Crew(backend, Echo(), TOKEN, parts), read or store.read))
+        found = read or (lambda job: store.read(job.key))  # type: ignore[arg-type] # each has one
+        events = list(run_batch(plan, planned, unit_of, Crew(backend, Echo(), TOKEN, parts), found))
     finally:
         backend.stop(cancel=True)
         release(TOKEN)

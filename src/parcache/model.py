@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Key(NamedTuple):
@@ -28,19 +28,96 @@ class Key(NamedTuple):
 class Job(NamedTuple):
     """One composed configuration of a batch.
 
-    ``number`` is Hydra's ``hydra.job.num``, unique in the sweep. ``key`` is None when the job is not cached.
+    ``number`` is Hydra's ``hydra.job.num``, unique in the sweep. ``key`` is None when the job is not cached. ``named``
+    are the (label, absolute path) of the files and folders that ``cache.inputs`` names for it.
     """
 
     number: int
     overrides: tuple[str, ...]
     key: Key | None
+    named: tuple[tuple[str, str], ...] = ()
+
+
+FILE: Final = "file"
+ABSENT: Final = "absent"
+FOLDER: Final = "folder"
+TREE: Final = "tree"
+
+
+class Input(NamedTuple):
+    """What a job read, as it was then.
+
+    ``kind`` is one of
+
+    - ``file``: its content, ``size`` in bytes;
+    - ``absent``: nothing was there;
+    - ``folder``: the names in it, ``size`` is their number;
+    - ``tree``: a named folder with all that lies below it, ``size`` in bytes.
+
+    ``path`` is relative to where the sweep was started where it lies below that. ``mtime_ns`` is the newest
+    modification time. ``digest`` is hexadecimal; empty for what is absent, and where reading the content would have
+    taken too long. ``stamp`` tells by metadata alone that nothing has changed; it is empty where that would not be
+    certain. ``left`` is the digest of what the job itself had made of it in the end, where it differs. ``label`` is the
+    item of ``cache.inputs`` that named it.
+    """
+
+    path: str
+    kind: str
+    size: int = 0
+    mtime_ns: int = 0
+    digest: str = ""
+    stamp: str = ""
+    left: str = ""
+    label: str = ""
+
+
+class Watched(NamedTuple):
+    """What is known of an entry's inputs. Without ``is_watched`` the job ran unwatched, and nothing is known.
+
+    ``excluded`` are the patterns of paths that were not to count.
+    """
+
+    inputs: tuple[Input, ...] = ()
+    excluded: tuple[str, ...] = ()
+    is_watched: bool = True
+
+    def pack(self) -> bytes:
+        """Return it as an entry keeps it: JSON; no bytes at all of a watched job that read nothing."""
+        if not self.is_watched:
+            return b'{"watched":false}'
+        if not self.inputs and not self.excluded:
+            return b""
+        parts: dict[str, Any] = {"inputs": [list(each) for each in self.inputs]}
+        if self.excluded:
+            parts["excluded"] = list(self.excluded)
+        return _JSON.encode(parts).encode("ascii")
+
+    @classmethod
+    def parse(cls, data: bytes) -> Watched:
+        """Return what ``pack`` made bytes of.
+
+        Raises:
+            ValueError: It made no such bytes.
+        """
+        if not data:
+            return cls()
+        try:
+            # As text: of bytes, json guesses the encoding.
+            found = json.loads(data.decode("ascii"))
+            inputs = tuple(Input(*row[: len(Input._fields)]) for row in found.get("inputs", ()))
+            return cls(inputs, tuple(found.get("excluded", ())), found.get("watched", True) is True)
+        except (TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"no list of inputs: {error}") from None
+
+
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 class Entry(NamedTuple):
     """A stored result: the value and what was recorded with it. ``run_time_s`` is the task function's own time.
 
     ``created_ns`` is when it was published, in ns since the epoch by the clock of the machine that ran the job.
-    ``header`` is a JSON object as the store keeps it.
+    ``header`` is a JSON object as the store keeps it, ``watched`` a ``Watched`` as bytes.
     """
 
     key: Key
@@ -48,6 +125,17 @@ class Entry(NamedTuple):
     run_time_s: float
     created_ns: int = 0
     header: bytes = b"{}"
+    watched: bytes = b""
+
+    def inputs(self) -> tuple[Input, ...]:
+        """Return what the job read; nothing where that was not watched, cannot be read, or lies in a list of its own.
+
+        ``Store.list_of`` returns such a list.
+        """
+        try:
+            return Watched.parse(self.watched).inputs
+        except ValueError:
+            return ()
 
     def record(self) -> dict[str, Any]:
         """Return what was recorded beside the value; an empty dict where the header does not say."""

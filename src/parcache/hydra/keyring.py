@@ -14,6 +14,7 @@ from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
 from parcache.hydra.base import Base
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.forms import BaseForms, JobForm
+from parcache.hydra.named import named_inputs
 from parcache.hydra.plain import shown
 from parcache.hydra.runner import JobWork
 from parcache.hydra.settings import Audit, CacheSettings
@@ -22,6 +23,7 @@ from parcache.keys.canonical import is_pruned
 from parcache.keys.code import Fingerprint
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.recipe import CODE_OFF, key_of_digest
+from parcache.keys.scope import Scope
 from parcache.model import Job, Key
 from parcache.run.parts import Parts
 from parcache.run.unit import Brief, Ticket, Unit
@@ -36,7 +38,8 @@ class Keyring:
     """Makes the keys of a batch, and the units that its misses are sent out as.
 
     ``store`` is None where nothing is cached, ``fingerprinter`` where the code is not to count; ``warn`` gets a line
-    for each problem, with the job's number. ``parts`` takes what jobs have in common.
+    for each problem, with the job's number. ``parts`` takes what jobs have in common. ``scope`` is None where what
+    jobs read does not count.
     """
 
     def __init__(
@@ -47,9 +50,11 @@ class Keyring:
         warn: Callable[[str, int], None],
         parts: Parts,
         *,
+        scope: Scope | None = None,
         writes: bool,
     ) -> None:
         self._cache = cache
+        self._scope = scope
         self._writes = writes
         self._store = store
         self._fingerprinter = fingerprinter
@@ -63,8 +68,15 @@ class Keyring:
         self._kept: dict[str, str] = {}  # by fingerprint: why its results are refused, or an empty string
 
     def job(self, composed: ComposedJob) -> Job:
-        """Return the job with its key; without one where it cannot or need not be cached."""
-        return Job(composed.number, composed.overrides, self._key(composed))
+        """Return the job with its key; without one where it cannot or need not be cached.
+
+        Raises:
+            SettingError: ``cache.inputs`` names what is not there.
+        """
+        key = self._key(composed)
+        items = self._cache.inputs.named
+        named = named_inputs(items, composed, self._cache.root) if items and key is not None else ()
+        return Job(composed.number, composed.overrides, key, named)
 
     def prepare(self) -> None:
         """Take up what the jobs so far have in common, so that it travels when the workers start."""
@@ -85,7 +97,7 @@ class Keyring:
         if self._writes:
             brief = self._brief(composed.base, fingerprint)
             explanation = {"overrides": list(job.overrides), **form.explanation()}
-            ticket = Ticket(brief, job.key, composed.output_dir, explanation)
+            ticket = Ticket(brief, job.key, composed.output_dir, explanation, job.named)
         return Unit(job.number, common, JobWork(composed.variation, to_confirm), ticket)
 
     def close(self, is_kept: Callable[[Base], bool]) -> None:
@@ -179,6 +191,7 @@ class Keyring:
                 {"config": self._forms_of(base).description},
                 self._kept.get(known[1], ""),
                 _closure(fingerprint) if self._cache.audit is not Audit.OFF else None,
+                self._scope,
             )
             found = self._briefs[known] = self._parts.add(brief)
         return found if found is not None else -1

@@ -7,10 +7,11 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -19,7 +20,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from parcache.backends import Backend, create
-from parcache.errors import AuditError, NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
+from parcache.errors import (
+    AuditError,
+    NewerFormatError,
+    ParcacheError,
+    SettingError,
+    StoreUnavailableError,
+    UnkeyableCodeError,
+)
 from parcache.hydra.callbacks import SweepEndCallback
 from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.composer import SweepComposer
@@ -27,15 +35,17 @@ from parcache.hydra.keyring import Keyring
 from parcache.hydra.runner import HydraRunner, Report
 from parcache.hydra.settings import Audit, Code, read_settings
 from parcache.keys.fingerprint import Fingerprinter
+from parcache.keys.inputs import Verifier
+from parcache.keys.scope import Scope
 from parcache.keys.task import TaskIdentity, identify
-from parcache.model import Entry, Job, Key, Storing, Tally
+from parcache.model import Entry, Job, Storing, Tally
 from parcache.run import failure
 from parcache.run.batch import Crew, Ran, run_batch
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
 from parcache.run.summary import summary_line
 from parcache.run.unit import Unit
-from parcache.run.worker import install_here, release
+from parcache.run.worker import Looking, install_here, release
 from parcache.store.notes import Notes
 from parcache.store.store import Store
 
@@ -94,6 +104,13 @@ class Sweep:
         self._store: Store | None = None
         self._store_tried = False
         self._writes = False
+        cache = self._settings.cache
+        self._scope: Scope | None = None
+        if cache.inputs.is_watched:
+            sweep_dir = os.path.join(cache.root, str(master.hydra.sweep.dir))
+            self._scope = Scope(
+                cache.root, os.path.normpath(cache.dir), os.path.normpath(sweep_dir), cache.inputs.excluded
+            )
         self._told: set[str] = set()
         self._tally = Tally()
         self._started_s = time.perf_counter()
@@ -117,9 +134,14 @@ class Sweep:
             ]
             fingerprinter, store = self._take_up(store)
             cache = self._settings.cache
-            keyring = Keyring(cache, store, fingerprinter, self._warn_once, self._parts, writes=self._writes)
-            jobs = [keyring.job(job) for job in composed]
-            plan = make_plan(jobs, store.read if store is not None and cache.mode.reads else _no_entry)
+            keyring = Keyring(
+                cache, store, fingerprinter, self._warn_once, self._parts, scope=self._scope, writes=self._writes
+            )
+            try:
+                jobs = [keyring.job(job) for job in composed]
+            except SettingError as error:
+                raise RefusedError(error) from None
+            plan = make_plan(jobs, self._reader(store) if store is not None and cache.mode.reads else _no_entry)
         log.info(
             "Launching %d jobs: %d in the store, %d to run (%s)",
             len(jobs),
@@ -136,7 +158,7 @@ class Sweep:
                     returns[number] = self._runner.restore(by_number[number], entry)
                     tally.append(Tally(hits=1, saved_s=entry.run_time_s))
             if plan.misses:
-                read_back = store.read if store is not None and self._writes else _no_entry
+                read_back = self._read_back if store is not None and self._writes else _no_entry
                 jobs_by_number = {job.number: job for job in jobs}
 
                 keyring.prepare()
@@ -209,8 +231,10 @@ class Sweep:
 
     def _start(self) -> Crew:
         if self._crew is None:
-            is_audited = self._settings.cache.audit is not Audit.OFF
-            self._backend.start(install_here(self._token, self._runner, self._parts, is_audited=is_audited))
+            looking = Looking(
+                inputs=self._writes and self._scope is not None, audits=self._settings.cache.audit is not Audit.OFF
+            )
+            self._backend.start(install_here(self._token, self._runner, self._parts, looking))
             self._crew = Crew(self._backend, self._runner, self._token, self._parts)
         return self._crew
 
@@ -232,6 +256,29 @@ class Sweep:
             return None, None
         notes = Notes(store.paths.notes, self._writes)
         return Fingerprinter(self._identity, with_program=self._collector is None, notes=notes), store
+
+    def _reader(self, store: Store) -> Callable[[Job], Entry | None]:
+        """Return what looks jobs up, for one batch: inputs are looked at once."""
+        scope = self._scope
+        if scope is None:
+            return lambda job: store.read(job.key) if job.key is not None else None
+        verifier = Verifier(scope, store.digest_memo(writable=self._writes), store.list_of)
+
+        def read(job: Job) -> Entry | None:
+            accepts = partial(verifier.accepts, named=job.named) if job.named else verifier.accepts
+            return store.read(job.key, accepts) if job.key is not None else None
+
+        return read
+
+    def _read_back(self, job: Job) -> Entry | None:
+        """Return what this batch published for a job, if what that read has not changed since."""
+        if self._store is None or job.key is None:
+            return None
+        if self._scope is None:
+            return self._store.read(job.key)
+        # Looked at anew: the jobs themselves may have written what they read.
+        verifier = Verifier(self._scope, self._store.digest_memo(writable=self._writes), self._store.list_of)
+        return self._store.read(job.key, partial(verifier.accepts, named=job.named), last_only=True)
 
     def _open_store(self) -> Store | None:
         cache = self._settings.cache
@@ -298,5 +345,5 @@ def _new_audited() -> Audited:
     return Audited()
 
 
-def _no_entry(_: Key) -> Entry | None:
+def _no_entry(_: Job) -> Entry | None:
     return None

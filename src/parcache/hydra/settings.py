@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from parcache.errors import SettingError
+from parcache.keys.scope import pattern_of
 
 _PREFIX = "hydra.launcher"
 E = TypeVar("E", bound=Enum)
@@ -50,8 +52,19 @@ class Audit(Enum):
     FAIL = "fail"
 
 
+class Inputs(NamedTuple):
+    """What counts of what jobs read: all that they are seen to read, or nothing.
+
+    ``named`` are config keys and paths that count besides, ``excluded`` patterns of paths that never do.
+    """
+
+    is_watched: bool
+    named: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
 class CacheSettings(NamedTuple):
-    """The cache's settings; ``dir`` is absolute."""
+    """The cache's settings; ``dir`` and ``root``, where the sweep was started, are absolute."""
 
     dir: str
     mode: Mode
@@ -60,6 +73,12 @@ class CacheSettings(NamedTuple):
     ignore: tuple[str, ...]
     code: Code
     audit: Audit = Audit.OFF
+    inputs: Inputs = Inputs(is_watched=True)
+    root: str = ""
+
+
+# ``root`` is not set by the user.
+_CACHE_KEYS: Final = CacheSettings._fields[:-1]
 
 
 class Settings(NamedTuple):
@@ -84,8 +103,8 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         raise SettingError(_PREFIX, raw, "a mapping")
     _refuse_unknown(_PREFIX, raw, ("_target_", "backend", "cache"))
     cache: Any = raw.get("cache")
-    _refuse_unknown(f"{_PREFIX}.cache", cache, CacheSettings._fields)
-    absent = [name for name in CacheSettings._fields if name not in cache]
+    _refuse_unknown(f"{_PREFIX}.cache", cache, _CACHE_KEYS)
+    absent = [name for name in _CACHE_KEYS if name not in cache]
     if absent:
         raise SettingError(f"{_PREFIX}.cache.{absent[0]}", None, "a value; hydra/launcher=parcache has all of them")
     if not isinstance(raw.get("backend"), dict):
@@ -112,6 +131,8 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         ignore=tuple(item.removeprefix("$.") for item in _texts(f"{_PREFIX}.cache.ignore", cache["ignore"])),
         code=_choice(Code, f"{_PREFIX}.cache.code", cache["code"]),
         audit=_choice(Audit, f"{_PREFIX}.cache.audit", cache["audit"]),
+        inputs=_inputs(f"{_PREFIX}.cache.inputs", cache["inputs"], started_in),
+        root=started_in,
     )
     return Settings(name, backend, _for_audit(settings))
 
@@ -125,6 +146,22 @@ def _for_audit(settings: CacheSettings) -> CacheSettings:
         expected = f"off with {off}: an audit runs every job and compares it with its key"
         raise SettingError(f"{_PREFIX}.cache.audit", settings.audit.value, expected)
     return settings._replace(mode=Mode.REFRESH)
+
+
+def _inputs(key: str, found: object, root: str) -> Inputs:
+    if found is False or str(found).lower() == "off":  # YAML reads a bare `off` as false
+        return Inputs(is_watched=False)
+    if found == "auto":
+        return Inputs(is_watched=True)
+    if not isinstance(found, list) or not all(isinstance(item, str) and item.strip("!/ ") for item in found):
+        raise SettingError(key, found, "auto, off, or a list of config keys, paths and !PATTERNs")
+    excluded = tuple(item[1:] for item in found if item.startswith("!"))
+    for item in excluded:
+        try:
+            pattern_of(item, root)
+        except re.error as error:
+            raise SettingError(key, f"!{item}", f"a pattern such as '!logs/*.txt' ({error})") from None
+    return Inputs(True, tuple(item for item in found if not item.startswith("!")), excluded)
 
 
 def _text(key: str, found: object) -> str:

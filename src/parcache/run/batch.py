@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from parcache.backends.protocol import Backend
-from parcache.model import NOT_ASKED, Entry, Job, Key, Outcome, Plan, Storing
+from parcache.model import NOT_ASKED, Entry, Job, Outcome, Plan, Storing
 from parcache.run.parts import Parts
 from parcache.run.schedule import Lost, run_units
 from parcache.run.unit import Unit
@@ -47,7 +47,7 @@ def run_batch(
     jobs: Mapping[int, Job],
     unit_of: Callable[[Job], Unit],
     crew: Crew,
-    read: Callable[[Key], Entry | None],
+    read: Callable[[Job], Entry | None],
 ) -> Iterator[Ran | Found]:
     """Yield what became of every job of the plan that is not a hit, as it happens.
 
@@ -62,7 +62,7 @@ def run_batch(
     for number in sorted(plan.duplicates):
         job = jobs[number]
         # What the store held before is not asked: with cache.mode=refresh it is not wanted.
-        entry = read(job.key) if job.key is not None and plan.duplicates[number] in published else None
+        entry = read(job) if job.key is not None and plan.duplicates[number] in published else None
         if entry is None:
             again.append(job)
         else:
@@ -71,7 +71,7 @@ def run_batch(
 
 
 def _run(
-    jobs: tuple[Job, ...], unit_of: Callable[[Job], Unit], crew: Crew, read: Callable[[Key], Entry | None]
+    jobs: tuple[Job, ...], unit_of: Callable[[Job], Unit], crew: Crew, read: Callable[[Job], Entry | None]
 ) -> Iterator[Ran | Found]:
     by_number = {job.number: job for job in jobs}
     execute = partial(execute_parcel, crew.token)
@@ -86,7 +86,7 @@ def _run(
     # A worker died and took along what was in flight, or one of several could not travel. Each of those runs once
     # more, alone, unless it had come to its end before: only the one to blame fails.
     for job, sent_ns in suspects:
-        entry = read(job.key) if job.key is not None else None
+        entry = read(job) if job.key is not None else None
         if entry is not None and entry.created_ns >= sent_ns:
             yield Found(job, entry, ran=True)
             continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parcache.keys.code import Source
+from parcache.keys.scope import Scope
 from parcache.model import Key, Outcome
 from parcache.run.parts import Packed, Part
 from parcache.store.store import Store
@@ -25,7 +26,7 @@ class Brief:
 
     ``sources`` is None where the code does not count. ``record`` and ``explanation`` are JSON data, completed by
     each ticket's own. ``refusal`` says why nothing is to be published at all. ``closure`` is there where the jobs are
-    audited.
+    audited. ``scope`` is None where what jobs read does not count.
     """
 
     store: Store
@@ -35,15 +36,21 @@ class Brief:
     explanation: Mapping[str, Any]
     refusal: str = ""
     closure: Closure | None = None
+    scope: Scope | None = None
 
 
 class Ticket(NamedTuple):
-    """The permission to publish one unit's result. ``brief`` is the id of the part that is its Brief."""
+    """The permission to publish one unit's result. ``brief`` is the id of the part that is its Brief.
+
+    ``named`` are the (label, absolute path) of the files and folders that count whether or not the job is seen to read
+    them.
+    """
 
     brief: int
     key: Key
     output_dir: str
     explanation: Mapping[str, Any]
+    named: tuple[tuple[str, str], ...] = ()
 
 
 class Unit(NamedTuple):
@@ -100,7 +107,7 @@ def _flat_unit(unit: Unit) -> tuple[Any, ...]:
         return unit.number, unit.common, unit.own, None
     key = ticket.key
     parts = key.digest, key.recipe, key.config, key.code, key.python, key.salt, key.env
-    return unit.number, unit.common, unit.own, (ticket.brief, parts, ticket.output_dir, ticket.explanation)
+    return unit.number, unit.common, unit.own, (ticket.brief, parts, *ticket[2:])
 
 
 def _parcel(flat: Sequence[tuple[Any, ...]], parts: Mapping[int, Packed]) -> Parcel:
@@ -108,8 +115,8 @@ def _parcel(flat: Sequence[tuple[Any, ...]], parts: Mapping[int, Packed]) -> Par
     for number, common, own, permission in flat:
         ticket = None
         if permission is not None:
-            brief, key, output_dir, explanation = permission
-            ticket = Ticket(brief, Key(*key), output_dir, explanation)
+            brief, key, *rest = permission
+            ticket = Ticket(brief, Key(*key), *rest)
         units.append(Unit(number, common, own, ticket))
     return Parcel(tuple(units), parts)
 

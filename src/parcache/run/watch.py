@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from parcache.keys import witness
 from parcache.keys.code import Source
 from parcache.keys.distributions import versions
 from parcache.model import NOT_ASKED, Stored, Storing, Trace
+from parcache.run.reading import UNWATCHED, Reading, reading_unstored
 from parcache.run.unit import Brief, Ticket
 from parcache.store.entry import pack_explanation
 
@@ -38,23 +39,29 @@ class Watch:
 
     def call(self, task: Callable[[Any], Any], config: Any) -> Any:
         """Return ``task(config)``; publish the value before anybody else sees it."""
-        if self._auditor is not None and self._brief is not None and self._brief.closure is not None:
-            task = partial(self._audited, self._auditor, self._brief.closure, task)
-        if self._ticket is None or self._brief is None:
-            return self._timed(task, config)
-        sources = self._brief.sources
-        if sources is None:
-            value = self._timed(task, config)
-            self.stored = self._publish(self._ticket, self._brief, witness.NOTHING, value)
-            return value
+        ticket, brief = self._ticket, self._brief
+        if self._auditor is not None and brief is not None and brief.closure is not None:
+            task = partial(self._audited, self._auditor, brief.closure, task)
+        if ticket is None or brief is None:
+            with reading_unstored(_BOUNDARY):
+                return self._timed(task, config)
+        sources = brief.sources
         watcher = witness.of_this_process()
-        before = watcher.begin(sources)
+        before = watcher.begin(sources) if sources is not None else None
+        reading = None
+        if brief.scope is not None:
+            reading = Reading(brief.scope, brief.store, ticket.output_dir, ticket.named, sources or (), _BOUNDARY)
+            reading.start()
+        seen = witness.NOTHING
         try:
             value = self._timed(task, config)
         finally:
             # Also after a failure: what a failed job has imported stays for the jobs that follow it here.
-            seen = watcher.end(before, sources)
-        self.stored = self._publish(self._ticket, self._brief, seen, value)
+            if reading is not None:
+                reading.stop()
+            if sources is not None and before is not None:
+                seen = watcher.end(before, sources)
+        self.stored = self._publish(ticket, brief, seen, reading, value)
         return value
 
     def _timed(self, task: Callable[[Any], Any], config: Any) -> Any:
@@ -71,7 +78,7 @@ class Watch:
         finally:
             self.trace = auditor.trace(closure, recording)
 
-    def _publish(self, ticket: Ticket, brief: Brief, seen: witness.Seen, value: Any) -> Stored:
+    def _publish(self, ticket: Ticket, brief: Brief, seen: witness.Seen, reading: Reading | None, value: Any) -> Stored:
         reason = (
             brief.refusal
             or _unproven_refusal(seen.unproven)
@@ -81,6 +88,9 @@ class Watch:
         )
         if reason:
             return Stored(Storing.REFUSED, reason)
+        read = UNWATCHED if reading is None else reading.result(self.run_time_s)
+        if read.refusal:
+            return Stored(Storing.REFUSED, read.refusal)
         try:
             shared = _packed_explanation(brief)
         except (TypeError, ValueError, RecursionError) as error:
@@ -92,7 +102,12 @@ class Watch:
             record={**brief.record, "output_dir": ticket.output_dir},
             explanation=ticket.explanation,
             shared=shared,
+            watched=read.watched,
+            variant=read.variant,
         )
+
+
+_BOUNDARY: Final = Watch._timed.__code__
 
 
 def code_refusal(watcher: witness.Witness, sources: Sequence[Source]) -> str:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from parcache.errors import CannotTravelError, LostResultError
 from parcache.model import Outcome
-from parcache.run import failure
+from parcache.run import failure, recorder
 from parcache.run.parts import Packed, Parts, Shelf
+from parcache.run.reading import taking_up
 from parcache.run.unit import Brief, Delivery, Parcel, Sealed, Ticket, Unit
 from parcache.run.watch import Watch, code_refusal
 
@@ -81,19 +82,36 @@ class _Installed(NamedTuple):
     error: BaseException | None = None
     home: int = 0
     auditor: Auditor | None = None
+    records_inputs: bool = False
 
 
 _INSTALLED: dict[str, _Installed] = {}
 
 
-def install_here(token: str, runner: Runner, parts: Parts, *, is_audited: bool = False) -> Callable[[], None]:
+class Looking(NamedTuple):
+    """What the processes of a sweep look at besides.
+
+    ``inputs``: what the jobs read counts, and so does what is read before the first. ``audits``: the jobs whose briefs
+    hold a closure are audited.
+    """
+
+    inputs: bool = False
+    audits: bool = False
+
+
+LOOKING_AT_NOTHING: Final = Looking()
+
+
+def install_here(token: str, runner: Runner, parts: Parts, looking: Looking = LOOKING_AT_NOTHING) -> Callable[[], None]:
     """Install a live runner and its parts in this process under a token; return what every worker is to call first.
 
     Other processes get copies: the runner and the parts that there are now are pickled, by cloudpickle, only when
-    the returned function is. ``is_audited``: every process audits the jobs whose briefs hold a closure.
+    the returned function is.
     """
-    _INSTALLED[token] = _Installed(runner, Shelf(parts.send()), None, os.getpid(), _auditor(is_audited))
-    return partial(_install, token, _Travelling(runner, parts, is_audited))
+    _INSTALLED[token] = _Installed(
+        runner, Shelf(parts.send()), None, os.getpid(), _auditor(looking.audits), looking.inputs
+    )
+    return partial(_install, token, _Travelling(runner, parts, looking))
 
 
 def release(token: str) -> None:
@@ -104,10 +122,10 @@ def release(token: str) -> None:
 class _Travelling:
     """A runner, its parts and what must be in place before it can be unpickled: import path and working directory."""
 
-    def __init__(self, runner: Runner, parts: Parts, is_audited: bool) -> None:
+    def __init__(self, runner: Runner, parts: Parts, looking: Looking) -> None:
         self._runner = runner
         self._parts = parts
-        self._is_audited = is_audited
+        self._looking = looking
 
     def __reduce__(self) -> tuple[Any, ...]:
         import cloudpickle
@@ -116,7 +134,7 @@ class _Travelling:
             pickled = cloudpickle.dumps(self._runner)
         except Exception as error:
             raise CannotTravelError(self._runner.cannot_travel() or failure.text(error)) from None
-        return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent(), self._is_audited)
+        return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent(), self._looking)
 
 
 class _Arrived(NamedTuple):
@@ -124,20 +142,23 @@ class _Arrived(NamedTuple):
     sys_path: list[str]
     folder: str
     parts: dict[int, Packed]
-    is_audited: bool
+    looking: Looking
 
     def unpack(self) -> Runner:
         sys.path[:] = self.sys_path
         os.chdir(self.folder)
-        runner: Runner = pickle.loads(self.pickled)
-        runner.install()
+        if self.looking.inputs:
+            recorder.enable()
+        with taking_up():  # it imports the task's modules
+            runner: Runner = pickle.loads(self.pickled)
+            runner.install()
         return runner
 
 
 def _install(token: str, source: Any) -> None:
     if token in _INSTALLED:
         return
-    shelf, auditor = Shelf(source.parts), _auditor(source.is_audited)
+    shelf, auditor = Shelf(source.parts), _auditor(source.looking.audits)
     try:
         with _arriving(auditor):
             runner = source.unpack()
@@ -180,13 +201,15 @@ def execute_parcel(token: str, parcel: Parcel, *, clock: Callable[[], float] = t
 
 def _execute(installed: _Installed, unit: Unit) -> Outcome:
     is_home = installed.home == os.getpid()
+    if installed.records_inputs:  # not before a job runs here: an idle hook costs every call of id() 0.1 us
+        recorder.enable()
     watch = Watch(None, None)
     report: Any = None
     error = installed.error
     if installed.runner is not None:
         try:
             shelf, ticket = installed.shelf, unit.ticket
-            with _arriving(installed.auditor):
+            with _arriving(installed.auditor), nullcontext() if is_home else taking_up():
                 common = shelf.get(unit.common) if unit.common is not None else None
                 brief = shelf.get(ticket.brief) if ticket is not None else None
             watch = Watch(ticket, brief, installed.auditor)

@@ -4,12 +4,15 @@
 
     magic        8 bytes   b"parcache"
     format       u16 major, u16 minor, little-endian
-    sizes        u32 header, u64 payload, u64 appendix, in bytes
+    sizes        u32 header, u32 inputs, u64 payload, u64 appendix, in bytes
+    head         u64, XXH3-64 over header and inputs: who needs no more can believe them without reading the rest
     run time     f64 in s; the task function's own
     created      i64 in ns since the epoch (UTC)
     key          32 bytes: the key's digest, filled up with zeros
     codec        16 bytes: its name, filled up with zeros
     header       JSON object: the key's parts, when, where; unknown members are ignored
+    inputs       what the job read (``parcache.model.Watched``), as JSON; nothing where it read nothing that counts;
+                 {"list": digest} where that is long and lies in a file of its own, which other entries share
     payload      the value, by the codec
     appendix     JSON objects, each a zlib stream, one after the other: what is only needed to explain the key
                  (overrides, config). A member of a later one stands in place of an earlier one's
@@ -29,15 +32,18 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import xxhash
+from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
 from parcache.errors import CorruptEntryError, NewerFormatError
-from parcache.model import Key
+from parcache.model import Input, Key, Watched
 
 MAGIC: Final = b"parcache"
-MAJOR: Final = 2
+MAJOR: Final = 3
 MINOR: Final = 0
-_FIXED: Final = struct.Struct("<8sHHIQQdq32s16s")
+_FIXED: Final = struct.Struct("<8sHHIIQQQdq32s16s")
+_FIXED_BYTES: Final = _FIXED.size
+_unpack_fixed = _FIXED.unpack_from
+_WORTH_A_VIEW_BYTES: Final = 1 << 12
 _CHECKSUM_BYTES: Final = 16
 _NAMES: Final = {name.encode("ascii").ljust(16, b"\0"): name for name in ("plain", "cloudpickle")}
 PREFIX_BYTES: Final = len(MAGIC) + 2
@@ -55,6 +61,18 @@ class RawEntry(NamedTuple):
     header: bytes
     payload: memoryview
     appendix: memoryview
+    watched: bytes = b""
+
+    def inputs(self) -> tuple[Input, ...]:
+        """Return what the job read.
+
+        Raises:
+            CorruptEntryError: The list of it cannot be read.
+        """
+        try:
+            return Watched.parse(self.watched).inputs
+        except ValueError as error:
+            raise CorruptEntryError(self.path, f"its inputs cannot be read: {error}") from None
 
     def key(self) -> Key:
         """Return the key with all its parts.
@@ -106,6 +124,7 @@ def pack(
     created_ns: int,
     record: Mapping[str, Any],
     appendix: bytes = b"",
+    watched: bytes = b"",
 ) -> bytes:
     """Return an entry's bytes."""
     parts = {
@@ -118,11 +137,12 @@ def pack(
         "env": key.env,
     }
     header = _JSON.encode({"key": parts, "record": dict(record)}).encode("ascii")
-    sizes = len(header), len(payload), len(appendix)
+    sizes = len(header), len(watched), len(payload), len(appendix)
     names = _filled(bytes.fromhex(key.digest), 32), _filled(codec.encode("ascii"), 16)
-    fixed = _FIXED.pack(MAGIC, MAJOR, MINOR, *sizes, run_time_s, created_ns, *names)
-    body = b"".join((fixed, header, payload, appendix))
-    return body + xxhash.xxh3_128_digest(body)
+    head = xxh3_64_intdigest(header + watched)
+    fixed = _FIXED.pack(MAGIC, MAJOR, MINOR, *sizes, head, run_time_s, created_ns, *names)
+    body = b"".join((fixed, header, watched, payload, appendix))
+    return body + xxh3_128_digest(body)
 
 
 def _filled(data: bytes, size: int) -> bytes:
@@ -149,44 +169,61 @@ def unpack(data: bytes, path: str, digest: str) -> RawEntry:
     """
     if len(data) < _FIXED.size + _CHECKSUM_BYTES:
         raise CorruptEntryError(path, f"{len(data)} bytes are too few")
-    magic, major, _, header, payload, appendix, run_time_s, created_ns, key, codec = _FIXED.unpack_from(data)
+    magic, major, _, header, inputs, payload, appendix, _, run_time_s, created_ns, key, codec = _FIXED.unpack_from(data)
     if magic != MAGIC:
         raise CorruptEntryError(path, "it does not begin like an entry")
     if major < MAJOR:
         raise CorruptEntryError(path, f"it is in format {major}, which no released version wrote")
     view = memoryview(data)
-    if not data.endswith(xxhash.xxh3_128_digest(view[:-_CHECKSUM_BYTES])):
+    if not data.endswith(xxh3_128_digest(view[:-_CHECKSUM_BYTES])):
         raise CorruptEntryError(path, "its checksum does not fit its content")
     if major > MAJOR:  # a format that changes the checksum's rule is named by format.json
         raise NewerFormatError(path, major, MAJOR)
     first = _FIXED.size + header
-    second = first + payload
-    if second + appendix + _CHECKSUM_BYTES != len(data):
+    second = first + inputs
+    third = second + payload
+    if third + appendix + _CHECKSUM_BYTES != len(data):
         raise CorruptEntryError(path, "its sizes do not add up")
     if not key.startswith(bytes.fromhex(digest)):
         raise CorruptEntryError(path, f"it belongs to another key, {key.hex()}")
     name = codec.rstrip(b"\0").decode("ascii", "replace")
     head = data[_FIXED.size : first]
-    return RawEntry(path, name, run_time_s, created_ns, head, view[first:second], view[second:-_CHECKSUM_BYTES])
+    rest = view[third:-_CHECKSUM_BYTES]
+    return RawEntry(path, name, run_time_s, created_ns, head, view[second:third], rest, data[first:second])
 
 
-def unpack_whole(data: bytes, digest: str) -> tuple[str, bytes, float, int, bytes]:
-    """Return codec, payload, run time, time of creation and header of an entry, in a third of the time of ``unpack``.
+def peek_inputs(start: bytes) -> bytes | None:
+    """Return the inputs of an entry of which only the first bytes were read; None where they are not whole."""
+    if len(start) < _FIXED.size:
+        return None
+    magic, major, _, header, inputs, _, _, head, *_ = _FIXED.unpack_from(start)
+    end = _FIXED.size + header + inputs
+    if magic != MAGIC or major != MAJOR or xxh3_64_intdigest(start[_FIXED.size : end]) != head:
+        return None
+    return start[end - inputs : end]
+
+
+def unpack_whole(data: bytes, digest: str) -> tuple[str, bytes, float, int, bytes, bytes]:
+    """Return codec, payload, run time, time of creation, header and inputs of an entry, far faster than ``unpack``.
 
     Raises:
         ValueError: ``unpack`` would not return an entry, or one whose codec is not known; it says why.
         struct.error: There is no fixed part.
     """
-    magic, major, _, header, payload, appendix, run_time_s, created_ns, key, codec = _FIXED.unpack_from(data)
-    first = _FIXED.size + header
-    second = first + payload
+    magic, major, _, header, inputs, payload, appendix, _, run_time_s, created_ns, key, codec = _unpack_fixed(data)
+    first = _FIXED_BYTES + header
+    second = first + inputs
+    third = second + payload
+    size = len(data)
+    # A copy of few bytes costs less than a view of them.
+    body = data[:-_CHECKSUM_BYTES] if size < _WORTH_A_VIEW_BYTES else memoryview(data)[:-_CHECKSUM_BYTES]
     if (
         magic != MAGIC
         or major != MAJOR
         or codec not in _NAMES
-        or second + appendix + _CHECKSUM_BYTES != len(data)
-        or not key.startswith(bytes.fromhex(digest))
-        or not data.endswith(xxhash.xxh3_128_digest(memoryview(data)[:-_CHECKSUM_BYTES]))
+        or third + appendix + _CHECKSUM_BYTES != size
+        or not key.hex().startswith(digest)
+        or not data.endswith(xxh3_128_digest(body))
     ):
         raise ValueError("not a whole entry")
-    return _NAMES[codec], data[first:second], run_time_s, created_ns, data[_FIXED.size : first]
+    return _NAMES[codec], data[second:third], run_time_s, created_ns, data[_FIXED_BYTES:first], data[first:second]

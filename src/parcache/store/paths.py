@@ -7,6 +7,10 @@
       CACHEDIR.TAG               tells backup tools to pass it by (https://bford.info/cachedir/)
       format.json                the store's format: readers refuse a newer major one
       entries/ab/abcd….entry     one result each, named by the key's digest
+      entries/ab/abcd….d/…       results of one key with different inputs, each under the digest of its inputs;
+                                 abcd….entry is the last one that was published
+      inputs/ab/abcd….json       the digest of one large file that jobs read, named by the digest of its path
+      inputs/ab/abcd….list       a long list of inputs that entries share, named by its own digest
       code/ab/abcd….json         what a fingerprint was made of, one for each
       notes/ab/abcd….note        what was found out about code, so that the next sweep need not
       tmp/                       files being written; each is moved into place whole
@@ -54,6 +58,22 @@ class StorePaths(NamedTuple):
     def entry(self, digest: str) -> str:
         """Return the file of the entry with this key digest."""
         return f"{self.root}/entries/{digest[:2]}/{digest}.entry"  # once a lookup: os.path.join takes ten times as long
+
+    def variants(self, digest: str) -> str:
+        """Return the folder of the entries of this key that have inputs."""
+        return f"{self.root}/entries/{digest[:2]}/{digest}.d"
+
+    def variant(self, digest: str, inputs: str) -> str:
+        """Return the file of the entry with this key digest and this digest of its inputs."""
+        return f"{self.variants(digest)}/{inputs}.entry"
+
+    def memo(self, digest: str) -> str:
+        """Return the file that keeps the digest of a large file, by the digest of its path."""
+        return f"{self.root}/inputs/{digest[:2]}/{digest}.json"
+
+    def list(self, digest: str) -> str:
+        """Return the file of a long list of inputs, by the list's digest."""
+        return f"{self.root}/inputs/{digest[:2]}/{digest}.list"
 
     def code(self, digest: str) -> str:
         """Return the file that says what a fingerprint was made of."""

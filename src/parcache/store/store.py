@@ -14,9 +14,10 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
+
+import xxhash
 
 from parcache.errors import (
     CorruptEntryError,
@@ -34,14 +35,26 @@ from parcache.store.entry import (
     major_of,
     pack,
     pack_explanation,
+    peek_inputs,
     unpack,
     unpack_whole,
 )
+from parcache.store.files import put
+from parcache.store.memo import DigestMemo
 from parcache.store.paths import StorePaths
 
 log = logging.getLogger(__name__)
 
+Accepts = Callable[[bytes], bool]
+
 _SMALL_BYTES: Final = 1 << 16
+# All jobs that read one data set have one list of it, which can be longer than their results.
+_LONG_BYTES: Final = 1 << 12
+_REFERENCE: Final = b'{"list":'
+_READ: Final = os.O_RDONLY | os.O_CLOEXEC
+_open, _read, _close, _new = os.open, os.read, os.close, tuple.__new__
+# What an entry is whose inputs are not as they were: no miss yet, for another one may fit.
+_REFUSED: Final = Entry(Key("", 0, "", "", "", ""), None, 0.0)
 _CACHEDIR_TAG: Final = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This file is a cache directory tag created by parcache.\n"
@@ -68,32 +81,63 @@ class Store(NamedTuple):
             store._prepare()
         return store
 
-    def read(self, key: Key) -> Entry | None:
+    def read(self, key: Key, accepts: Accepts | None = None, *, last_only: bool = False) -> Entry | None:
         """Return the entry of a key, its value decoded, or None: a miss.
+
+        ``accepts`` is asked whether what an entry's job read (``parcache.model.Watched``, as bytes) is as it was then;
+        without it that does not matter. Of several entries that differ in their inputs the last published comes first,
+        and with ``last_only`` no other counts.
 
         A damaged entry, one that cannot be decoded here and one that cannot be read at all is a miss as well, with
         one warning.
         """
-        path = self.paths.entry(key.digest)
+        digest = key.digest
+        path = f"{self.paths.root}/entries/{digest[:2]}/{digest}.entry"  # StorePaths.entry, without the calls
         # Every hit comes this way: what is small and whole is read by as few calls as can be, the rest with care.
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # open() takes twice as long
+            descriptor = _open(path, _READ)  # open() takes twice as long
             try:
-                data = os.read(descriptor, _SMALL_BYTES)
+                data = _read(descriptor, _SMALL_BYTES)
             finally:
-                os.close(descriptor)
-            name, payload, run_time_s, created_ns, header = unpack_whole(data, key.digest)
-            return Entry(key, codec.decode(name, payload), run_time_s, created_ns, header)
+                _close(descriptor)
+            name, payload, run_time_s, created_ns, header, watched = unpack_whole(data, digest)
+            if accepts is None or accepts(watched):
+                value = codec.decode(name, payload)
+                return _new(Entry, (key, value, run_time_s, created_ns, header, watched))  # Entry() takes twice as long
         except FileNotFoundError:
             return None
         except KeyboardInterrupt:
             raise
         except BaseException:
-            return self._read_with_care(key, path)
+            entry = self._read_with_care(key, path, accepts)
+            if entry is not _REFUSED:
+                return entry
+        return None if last_only or accepts is None else self._variant(key, accepts)
 
-    def _read_with_care(self, key: Key, path: str) -> Entry | None:
+    def _variant(self, key: Key, accepts: Accepts) -> Entry | None:
+        """Return an entry of a key with other inputs than the last one's, or None."""
+        folder = self.paths.variants(key.digest)
+        try:
+            with os.scandir(folder) as found:
+                dated = [(each.stat().st_mtime_ns, each.path) for each in found if each.name.endswith(".entry")]
+        except OSError:  # nearly always: there are none
+            return None
+        for _, path in sorted(dated, reverse=True):
+            start = _start(path)
+            watched = peek_inputs(start) if start is not None else None
+            if watched is not None and not accepts(watched):  # without reading a large value for nothing
+                continue
+            entry = self._read_with_care(key, path, accepts)
+            if entry is not None and entry is not _REFUSED:
+                return entry
+        return None
+
+    def _read_with_care(self, key: Key, path: str, accepts: Accepts | None) -> Entry | None:
+        """Return an entry, None with a warning, or ``_REFUSED`` where its inputs are not accepted."""
         try:
             raw = unpack(_content(path), path, key.digest)
+            if accepts is not None and not accepts(raw.watched):
+                return _REFUSED
         except FileNotFoundError:
             return None
         except (OSError, MemoryError) as error:
@@ -110,7 +154,7 @@ class Store(NamedTuple):
         except BaseException as error:  # a class may raise what it likes while it is rebuilt
             log.warning("%s", UnreadableValueError(path, f"{type(error).__name__}: {error}"))
             return None
-        return Entry(key, value, raw.run_time_s, raw.created_ns, raw.header)
+        return Entry(key, value, raw.run_time_s, raw.created_ns, raw.header, raw.watched)
 
     def publish(
         self,
@@ -121,8 +165,13 @@ class Store(NamedTuple):
         record: Mapping[str, Any] | None = None,
         explanation: Mapping[str, Any] | None = None,
         shared: bytes = b"",
+        watched: bytes = b"",
+        variant: str = "",
     ) -> Stored:
         """Store a result under its key, replacing what is there. Never raises: a refusal says why.
+
+        ``watched`` is what the job read (``parcache.model.Watched``, as bytes). ``variant`` is the digest of that: a
+        later result with another one does not replace this one. Without it, it does.
 
         ``record`` and ``explanation`` are JSON data. ``shared`` is what many keys' explanations have in common, packed
         once by ``parcache.store.entry.pack_explanation``.
@@ -132,6 +181,8 @@ class Store(NamedTuple):
             appendix = pack_explanation(explanation) if explanation else b""
             path = self.paths.entry(key.digest)
             self._spare_newer(path)
+            if len(watched) > _LONG_BYTES:
+                watched = self._shared_list(watched)
             data = pack(
                 key,
                 name,
@@ -140,8 +191,9 @@ class Store(NamedTuple):
                 created_ns=time.time_ns(),
                 record=record or {},
                 appendix=shared + appendix,
+                watched=watched,
             )
-            self._write(path, data)
+            self._write(path, data, self.paths.variant(key.digest, variant) if variant else None)
         except (UnstorableResultError, NewerFormatError) as error:
             return Stored(Storing.REFUSED, str(error))
         except OSError as error:
@@ -150,6 +202,41 @@ class Store(NamedTuple):
             reason = f"a result of type {type(value).__qualname__} cannot be stored: {type(error).__name__}: {error}"
             return Stored(Storing.REFUSED, reason)
         return Stored(Storing.PUBLISHED)
+
+    def digest_memo(self, *, writable: bool) -> DigestMemo:
+        """Return what keeps the digests of large files from one sweep to the next."""
+        return DigestMemo(self.paths, writable)
+
+    def list_of(self, watched: bytes) -> bytes | None:
+        """Return an entry's inputs in full: where they lie in a file of their own, its content.
+
+        None where that is gone or damaged; of damage it warns.
+        """
+        if not watched.startswith(_REFERENCE):
+            return watched
+        try:
+            digest = str(json.loads(watched)["list"])
+            path = self.paths.list(digest)
+            data = _content(path)
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            log.debug("a list of inputs cannot be read: %s", error)
+            return None
+        if xxhash.xxh3_128_hexdigest(data) != digest:
+            log.warning("%s is damaged; the jobs that need it will run again and replace it.", path)
+            return None
+        return data
+
+    def _shared_list(self, watched: bytes) -> bytes:
+        """Keep a long list of inputs beside the entries, once; return what stands for it in an entry."""
+        digest = xxhash.xxh3_128_hexdigest(watched)
+        path = self.paths.list(digest)
+        try:
+            is_there = _content(path) == watched
+        except OSError:
+            is_there = False
+        if not is_there:
+            self._write(path, watched)
+        return b'%s"%s"}' % (_REFERENCE, digest.encode("ascii"))
 
     def describe_code(self, digest: str, description: Mapping[str, Any]) -> None:
         """Keep what a fingerprint was made of, once. It only serves explanations: failing to is no failure."""
@@ -172,29 +259,12 @@ class Store(NamedTuple):
         if major is not None and major > MAJOR:
             raise NewerFormatError(path, major, MAJOR)
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, data: bytes, twin: str | None = None) -> None:
         try:
-            self._put(path, data)
+            put(self.paths, path, data, twin)
         except FileNotFoundError:  # somebody emptied the store meanwhile
             self._prepare()
-            self._put(path, data)
-
-    def _put(self, path: str, data: bytes) -> None:
-        scratch = self.paths.scratch(os.path.basename(path).lstrip("."))
-        try:
-            with open(scratch, "xb", buffering=0) as file:
-                rest = memoryview(data)
-                while rest:  # the system may take less than it is given: 2 GiB at most, and what fits the disk
-                    rest = rest[file.write(rest) :]
-            try:
-                os.replace(scratch, path)
-            except FileNotFoundError:  # the first file of its folder
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                os.replace(scratch, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(scratch)
-            raise
+            put(self.paths, path, data, twin)
 
     def _check_format(self) -> None:
         path = self.paths.format
@@ -222,7 +292,7 @@ class Store(NamedTuple):
                 (self.paths.format, json.dumps({"major": MAJOR, "minor": MINOR}) + "\n"),
             ):
                 if not os.path.exists(path):
-                    self._put(path, text.encode("ascii"))
+                    put(self.paths, path, text.encode("ascii"))
             if not os.access(self.paths.tmp, os.W_OK | os.X_OK):
                 read_only = os.statvfs(self.paths.tmp).f_flag & os.ST_RDONLY
                 number = errno.EROFS if read_only else errno.EACCES
@@ -236,6 +306,15 @@ def _content(path: str) -> bytes:
     """Return a file's bytes."""
     with open(path, "rb") as file:
         return file.read()
+
+
+def _start(path: str) -> bytes | None:
+    """Return the first bytes of a file, or None."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(_SMALL_BYTES)
+    except OSError:
+        return None
 
 
 def _unwritable(root: str, error: OSError) -> str:

@@ -1,0 +1,196 @@
+"""What the jobs of this process read: each its own, and what the modules did that they share.
+
+A module that reads a table when it is imported does so once in a process, and every job that runs there afterwards
+may use it. So what was read during an import, by whichever job, and while a worker took up its work, counts for every
+later job of the process: with the content that it had then, wherever the file has gone since.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import CodeType
+from typing import Final, NamedTuple
+
+from parcache.keys.code import Source
+from parcache.keys.digests import Digester
+from parcache.keys.inputs import (
+    Named,
+    Sightings,
+    Taken,
+    identity,
+    is_alike,
+    refusal,
+    stamps_of,
+    take,
+    take_named,
+    watched,
+)
+from parcache.keys.scope import Rules, Scope, is_below, rules_of
+from parcache.model import Input, Watched
+from parcache.run import recorder
+from parcache.run.recorder import Recording
+from parcache.store.store import Store
+
+
+class Read(NamedTuple):
+    """What a job read, as its entry keeps it, and the digest of that; or the ``refusal`` to store its result."""
+
+    watched: bytes = b""
+    variant: str = ""
+    refusal: str = ""
+
+
+# Contents are read again for at most this part of the time that the job took, or for this long where that is more.
+_SHARE: Final = 0.1
+_LEAST_S: Final = 10.0
+UNWATCHED: Final = Read(Watched(is_watched=False).pack())
+
+
+class _Imported:
+    """What the modules of this process have read, by absolute path."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, Input] = {}
+        self.changed: set[str] = set()
+
+    def add(self, recording: Recording, rules: Rules, digester: Digester, paths: set[str]) -> None:
+        """Take up what was read at these paths, as it is now."""
+        whole = recording.sightings()
+        seen = {path: sighting for path, sighting in whole.seen.items() if path in paths}
+        taken = take(Sightings(seen, whole.made, whole.written), rules, digester)
+        for each in taken.inputs:
+            known = self.inputs.setdefault(each.path, each)
+            if not is_alike(known, each):
+                self.changed.add(each.path)
+        self.changed.update(taken.changed)
+
+
+_imported = _Imported()
+_digesters: dict[Store, Digester] = {}
+
+
+@contextmanager
+def taking_up() -> Iterator[None]:
+    """Count what is read meanwhile for all later jobs of this process, where anything is recorded at all."""
+    if not recorder.is_on():
+        yield
+        return
+    recording = Recording()
+    recording.start()
+    try:
+        yield
+    finally:
+        recording.stop()
+        if recording.seen:
+            _imported.add(recording, rules_of(Scope(os.getcwd())), Digester(), set(recording.seen))
+
+
+class Reading:
+    """Stands around one call of a task function, whose code is below the frame of ``boundary``."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        store: Store,
+        own: str,
+        named: Named = (),
+        sources: Sequence[Source] = (),
+        boundary: CodeType | None = None,
+    ) -> None:
+        """Take up where to look; ``own`` is the job's directory, ``sources`` count as code, however they are read."""
+        self._scope = scope
+        self._rules = rules_of(scope)
+        self._store = store
+        # A job that runs right where the project lies has no directory of its own.
+        self._own = "" if is_below(scope.root, own) else own
+        self._named = named
+        self._sources = sources
+        self._stamps: dict[str, str] = {}
+        self._recording = Recording(boundary)
+
+    def start(self) -> None:
+        """Begin, just before the task function is called."""
+        if self._named:
+            self._stamps = stamps_of(self._named, self._rules)
+        self._recording.start()
+
+    def stop(self) -> None:
+        """End, however the task function has ended; what its imports have read stays."""
+        self._recording.stop()
+        if self._recording.imported:
+            _imported.add(
+                self._recording,
+                rules_of(Scope(self._scope.root, self._scope.store)),
+                self._digester(),
+                self._recording.imported,
+            )
+
+    def result(self, run_time_s: float = 0.0) -> Read:
+        """Return what the job read in its time; its files are read again now, those that have not been before."""
+        recording = self._recording
+        if recording.failed:
+            return Read(refusal=f"what its jobs read could not be recorded ({recording.failed})")
+        if not recording.seen and not self._named and not _imported.inputs and not _imported.changed:
+            return _nothing(self._scope)
+        own = self._own_inputs(time.perf_counter() + max(_LEAST_S, _SHARE * run_time_s))
+        imported = self._imported_inputs()
+        by_path = {each.path: each for each in own.inputs}
+        torn = [each.path for each in imported.inputs if not is_alike(by_path.get(each.path, each), each)]
+        taken = [own, imported]
+        if self._named:
+            taken.append(take_named(self._named, self._stamps, self._rules, self._digester()))
+        changed = [*torn, *(path for part in taken for path in part.changed)]
+        if changed:
+            return Read(refusal=refusal(changed, self._scope))
+        kept = watched(taken, self._scope, self._named)
+        return Read(kept.pack(), identity(kept))
+
+    def _own_inputs(self, until_s: float) -> Taken:
+        recording = self._recording
+        if not recording.seen:
+            return Taken(())
+        whole = recording.sightings()
+        left_out = recording.imported
+        if any(path.endswith(".py") for path in whole.seen):
+            left_out = left_out.union(source.path for source in self._sources)
+        seen = {path: sighting for path, sighting in whole.seen.items() if path not in left_out}
+        return take(Sightings(seen, whole.made, whole.written), self._rules, self._digester(), self._own, until_s)
+
+    def _imported_inputs(self) -> Taken:
+        def counts(path: str) -> bool:
+            return self._rules.counts(path) and not is_below(path, self._own)
+
+        inputs = tuple(each for path, each in _imported.inputs.items() if counts(path))
+        return Taken(inputs, tuple(path for path in sorted(_imported.changed) if counts(path)))
+
+    def _digester(self) -> Digester:
+        found = _digesters.get(self._store)
+        if found is None:
+            found = _digesters[self._store] = Digester(self._store.digest_memo(writable=True))
+        return found
+
+
+@contextmanager
+def reading_unstored(boundary: CodeType | None = None) -> Iterator[None]:
+    """Stand around a task function whose result is not stored: what its imports read counts for later jobs."""
+    if not recorder.is_on():
+        yield
+        return
+    recording = Recording(boundary)
+    recording.start()
+    try:
+        yield
+    finally:
+        recording.stop()
+        if recording.imported:
+            _imported.add(recording, rules_of(Scope(os.getcwd())), Digester(), recording.imported)
+
+
+def _nothing(scope: Scope) -> Read:
+    if not scope.excluded:
+        return Read()
+    kept = watched((), scope)
+    return Read(kept.pack(), identity(kept))
