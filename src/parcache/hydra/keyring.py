@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import hydra
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +24,7 @@ from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.recipe import CODE_OFF, key_of_digest
 from parcache.model import Job, Key
 from parcache.run.parts import Parts
+from parcache.run.record import Explained
 from parcache.run.unit import Brief, Ticket, Unit
 from parcache.run.watch import code_refusal
 from parcache.store.store import Store
@@ -83,6 +85,19 @@ class Keyring:
             explanation = {"overrides": list(job.overrides), **form.explanation()}
             ticket = Ticket(brief, job.key, composed.output_dir, explanation)
         return Unit(job.number, common, JobWork(composed.variation, to_confirm), ticket)
+
+    def explained(self, composed: ComposedJob) -> Explained | None:
+        """Return what a job's key is made of, for people; None where that cannot be said."""
+        try:
+            form, _ = self._made_of(composed)
+            own = {"overrides": list(composed.overrides), **form.explanation()}
+            return id(composed.base), self._forms_of(composed.base).description, own
+        except (OmegaConfBaseException, UnkeyableConfigError, UnkeyableCodeError):
+            return None
+
+    def codes(self) -> dict[str, dict[str, Any]]:
+        """Return the descriptions of the fingerprints of the jobs so far, by digest."""
+        return {found.digest: found.description() for _, found in self._seen.values() if found is not None}
 
     def close(self, is_kept: Callable[[Base], bool]) -> None:
         """Forget what later batches have no use for; ``is_kept`` tells which bases they may use."""
@@ -147,7 +162,8 @@ class Keyring:
         # What this process has imported travels by value, or runs right here.
         self._kept[fingerprint.digest] = code_refusal(watcher, fingerprint.sources)
         if self._store is not None and self._writes:
-            self._store.describe_code(fingerprint.digest, fingerprint.description())
+            texts = {source.path: source.content.hex() for source in fingerprint.sources}
+            self._store.describe_code(fingerprint.digest, fingerprint.description(), texts)
 
     def _common(self, base: Base) -> int:
         found: int | None = base.known.get(Parts)

@@ -138,6 +138,32 @@ def major_of(prefix: bytes) -> int | None:
     return int.from_bytes(prefix[len(MAGIC) : PREFIX_BYTES], "little")
 
 
+class FixedPart(NamedTuple):
+    """What stands before the header, and where that lies."""
+
+    run_time_s: float
+    created_ns: int
+    start: int
+    end: int
+
+
+def unpack_head(data: bytes, path: str) -> FixedPart:
+    """Return the fixed part of an entry of which these are the first bytes, unchecked.
+
+    Raises:
+        CorruptEntryError: They are not an entry's.
+        NewerFormatError: They are in a newer major format.
+    """
+    if len(data) < _FIXED.size:
+        raise CorruptEntryError(path, f"{len(data)} bytes are too few")
+    magic, major, _, header, _, _, run_time_s, created_ns, _, _ = _FIXED.unpack_from(data)
+    if magic != MAGIC or major < MAJOR:
+        raise CorruptEntryError(path, "it does not begin like an entry")
+    if major > MAJOR:
+        raise NewerFormatError(path, major, MAJOR)
+    return FixedPart(run_time_s, created_ns, _FIXED.size, _FIXED.size + header)
+
+
 def unpack(data: bytes, path: str, digest: str) -> RawEntry:
     """Return the entry that these bytes are, checked from end to end.
 

@@ -8,6 +8,8 @@
       format.json                the store's format: readers refuse a newer major one
       entries/ab/abcd….entry     one result each, named by the key's digest
       code/ab/abcd….json         what a fingerprint was made of, one for each
+      sources/ab/abcd….z         the text of a fingerprinted file, compressed, named by its digest (`store.sources`)
+      sweeps/0123….log           what became of the jobs of one of the last sweeps (`store.sweeps`)
       tmp/                       files being written; each is moved into place whole
 """
 
@@ -57,6 +59,15 @@ class StorePaths(NamedTuple):
     def code(self, digest: str) -> str:
         """Return the file that says what a fingerprint was made of."""
         return os.path.join(self.root, "code", digest[:2], f"{digest}.json")
+
+    def source(self, digest: str) -> str:
+        """Return the file that keeps the text of a fingerprinted file with this digest."""
+        return os.path.join(self.root, "sources", digest[:2], f"{digest}.z")
+
+    @property
+    def sweeps(self) -> str:
+        """Return the folder of the records of sweeps."""
+        return os.path.join(self.root, "sweeps")
 
     def scratch(self, name: str) -> str:
         """Return a file name nobody else uses; it tells who left it, should it be left behind."""

@@ -1,0 +1,105 @@
+"""What lies in the store, for those who explain keys: entries by their heads, descriptions of code, nothing decoded.
+
+A head is an entry's fixed part and its header. It is not checked against the entry's checksum, which covers all of
+the file: a head is for choosing, and what was chosen is read whole.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+from parcache.errors import CorruptEntryError, NewerFormatError
+from parcache.model import Key
+from parcache.store.entry import RawEntry, unpack, unpack_head
+from parcache.store.paths import StorePaths
+
+# A head costs 30 us to read, a look at a file's time 3 us: so much for a store of any size.
+MAX_HEADS: Final = 20_000
+_HEAD_BYTES: Final = 4096
+
+
+class Head(NamedTuple):
+    """An entry without its value. ``record`` is what was recorded beside it: the task, the directory, the host."""
+
+    path: str
+    created_ns: int
+    run_time_s: float
+    key: Key
+    record: dict[str, Any]
+
+
+def heads(paths: StorePaths, limit: int = MAX_HEADS) -> Iterator[Head]:
+    """Yield the heads of the entries that were written last, at most so many; what cannot be read is passed by."""
+    newest = heapq.nlargest(limit, _dated_entries(paths))
+    for _, path in newest:
+        head = read_head(path)
+        if head is not None:
+            yield head
+
+
+def read_head(path: str) -> Head | None:
+    """Return an entry's head, or None where the file is none."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = file.read(_HEAD_BYTES)
+            needed = unpack_head(data, path).end
+            if needed > len(data):
+                data += file.read(needed - len(data))
+        head = unpack_head(data, path)
+        raw = RawEntry(path, "", head.run_time_s, head.created_ns, data[head.start : head.end], _NONE, _NONE)
+        record = json.loads(raw.header).get("record")
+        return Head(path, head.created_ns, head.run_time_s, raw.key(), dict(record or {}))
+    except (OSError, CorruptEntryError, NewerFormatError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def read_whole(paths: StorePaths, digest: str) -> RawEntry | None:
+    """Return the entry of a key, checked from end to end, or None where there is none or a damaged one."""
+    path = paths.entry(digest)
+    try:
+        with open(path, "rb") as file:
+            return unpack(file.read(), path, digest)
+    except (OSError, MemoryError, CorruptEntryError, NewerFormatError, ValueError):
+        return None
+
+
+def pack_description(description: dict[str, Any]) -> bytes:
+    """Return the bytes of a description of code: JSON, whose member ``check`` is the digest of the others."""
+    return json.dumps({"check": _check(description), **description}, indent=1).encode("ascii")
+
+
+def read_description(paths: StorePaths, digest: str) -> dict[str, Any] | None:
+    """Return what a fingerprint was made of, or None where that was not kept or is damaged."""
+    try:
+        with open(paths.code(digest), "rb") as file:
+            found = json.loads(file.read())
+        return found if found.pop("check") == _check(found) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _check(description: dict[str, Any]) -> str:
+    return blake2b(json.dumps(description).encode("ascii"), digest_size=8).hexdigest()
+
+
+def _dated_entries(paths: StorePaths) -> Iterator[tuple[int, str]]:
+    try:
+        folders = sorted(os.listdir(paths.entries))
+    except OSError:
+        return
+    for folder in folders:
+        try:
+            with os.scandir(os.path.join(paths.entries, folder)) as found:
+                for item in found:
+                    if item.name.endswith(".entry"):
+                        yield item.stat().st_mtime_ns, item.path
+        except OSError:
+            continue
+
+
+_NONE: Final = memoryview(b"")
