@@ -44,6 +44,7 @@ def heading(master: DictConfig, cache: CacheSettings, started_ns: int, *, is_app
         cache.ignore,
         cache.env,
         is_app,
+        cache.dir,
     )
 
 

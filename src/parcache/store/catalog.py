@@ -42,6 +42,18 @@ def heads(paths: StorePaths, limit: int = MAX_HEADS) -> Iterator[Head]:
             yield head
 
 
+def versions(paths: StorePaths, digest: str) -> list[Head]:
+    """Return the heads of all entries of one key: the last one, and those beside it that had other inputs."""
+    path = paths.entry(digest)
+    folder = path.removesuffix(".entry") + ".d"
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        names = []
+    found = [read_head(each) for each in (path, *(os.path.join(folder, name) for name in names))]
+    return [head for head in found if head is not None]
+
+
 def read_head(path: str) -> Head | None:
     """Return an entry's head, or None where the file is none."""
     try:
@@ -58,9 +70,8 @@ def read_head(path: str) -> Head | None:
         return None
 
 
-def read_whole(paths: StorePaths, digest: str) -> RawEntry | None:
-    """Return the entry of a key, checked from end to end, or None where there is none or a damaged one."""
-    path = paths.entry(digest)
+def read_whole(path: str, digest: str) -> RawEntry | None:
+    """Return the entry in a file, checked from end to end, or None where there is none or a damaged one."""
     try:
         with open(path, "rb") as file:
             return unpack(file.read(), path, digest)

@@ -78,6 +78,7 @@ class Heading(NamedTuple):
     ignore: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     is_app: bool = True
+    store: str = ""
 
 
 class RecordedJob(NamedTuple):
