@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 
 from parcache.errors import CorruptEntryError, NewerFormatError
 from parcache.model import Key
-from parcache.store.entry import RawEntry, unpack, unpack_head
+from parcache.store.entry import RawEntry, key_in, unpack, unpack_head
 from parcache.store.paths import StorePaths
 
-# A head costs 30 us to read, a look at a file's time 3 us: so much for a store of any size.
+# A head takes 15 us to read, a look at a file's time 4 us: 0.7 s in all of a store of 100 000 entries.
 MAX_HEADS: Final = 20_000
 _HEAD_BYTES: Final = 4096
 
@@ -57,15 +57,16 @@ def versions(paths: StorePaths, digest: str) -> list[Head]:
 def read_head(path: str) -> Head | None:
     """Return an entry's head, or None where the file is none."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.read(_HEAD_BYTES)
-            needed = unpack_head(data, path).end
-            if needed > len(data):
-                data += file.read(needed - len(data))
-        head = unpack_head(data, path)
-        raw = RawEntry(path, "", head.run_time_s, head.created_ns, data[head.start : head.end], _NONE, _NONE)
-        record = json.loads(raw.header).get("record")
-        return Head(path, head.created_ns, head.run_time_s, raw.key(), dict(record or {}))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, _HEAD_BYTES)
+            fixed = unpack_head(data, path)
+            if fixed.end > len(data):
+                data += os.read(descriptor, fixed.end - len(data))
+        finally:
+            os.close(descriptor)
+        header = json.loads(data[fixed.start : fixed.end].decode("ascii"))  # of bytes, json guesses the encoding
+        return Head(path, fixed.created_ns, fixed.run_time_s, key_in(header, path), dict(header.get("record") or {}))
     except (OSError, CorruptEntryError, NewerFormatError, ValueError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -111,6 +112,3 @@ def _dated_entries(paths: StorePaths) -> Iterator[tuple[int, str]]:
                         yield item.stat().st_mtime_ns, item.path
         except OSError:
             continue
-
-
-_NONE: Final = memoryview(b"")

@@ -63,19 +63,10 @@ class RawEntry(NamedTuple):
             CorruptEntryError: The header does not say.
         """
         try:
-            parts = json.loads(self.header)["key"]
-            env = tuple((str(name), value) for name, value in parts["env"])
-            return Key(
-                str(parts["digest"]),
-                int(parts["recipe"]),
-                str(parts["config"]),
-                str(parts["code"]),
-                str(parts["python"]),
-                str(parts["salt"]),
-                env,
-            )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            header = json.loads(self.header)
+        except (ValueError, RecursionError) as error:
             raise CorruptEntryError(self.path, f"its header cannot be read: {type(error).__name__}") from None
+        return key_in(header, self.path)
 
     def explanation(self) -> dict[str, Any]:
         """Return what explains the key: an empty dict where nothing was kept."""
@@ -86,6 +77,28 @@ class RawEntry(NamedTuple):
             found.update(json.loads(stream.decompress(rest) + stream.flush()))
             rest = stream.unused_data
         return found
+
+
+def key_in(header: Any, path: str) -> Key:
+    """Return the key in a parsed header.
+
+    Raises:
+        CorruptEntryError: The header does not say.
+    """
+    try:
+        parts = header["key"]
+        env = tuple((str(name), value) for name, value in parts["env"])
+        return Key(
+            str(parts["digest"]),
+            int(parts["recipe"]),
+            str(parts["config"]),
+            str(parts["code"]),
+            str(parts["python"]),
+            str(parts["salt"]),
+            env,
+        )
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        raise CorruptEntryError(path, f"its header cannot be read: {type(error).__name__}") from None
 
 
 def pack_explanation(explanation: Mapping[str, Any]) -> bytes:
