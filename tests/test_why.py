@@ -135,6 +135,80 @@ def test_why_of_every_batch_of_a_sweep_is_told(project: Project) -> None:
     assert [job["status"] for job in told(project)["jobs"]] == ["miss"] * 3
 
 
+SWEEPER = """
+    from hydra.plugins.sweeper import Sweeper
+    from hydra.core.plugins import Plugins
+
+    class Searching(Sweeper):
+        def __init__(self, **_):
+            self.launcher = None
+
+        def setup(self, *, hydra_context, task_function, config):
+            self.launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=hydra_context, task_function=task_function, config=config
+            )
+
+        def sweep(self, arguments):
+            best = self.launcher.launch([["x=1"], ["x=2"]], initial_job_idx=0)
+            self.launcher.launch([[f"x={max(job.return_value for job in best) + 1}"]], initial_job_idx=2)
+"""
+
+
+def test_why_of_a_sweeper_that_looks_at_results_tells_its_first_batch(project: Project) -> None:
+    """What a sweeper asks for next depends on results: the first batch is told, and nothing runs."""
+    project.write(hydra_plugins__searching=SWEEPER)
+    project.write(conf__config_yaml="x: 1\nhydra: {sweeper: {_target_: hydra_plugins.searching.Searching}}\n")
+    project.run(*SWEEP).check()
+    assert sorted(project.executions()) == ["1", "2", "21"]
+    assert [job["status"] for job in told(project)["jobs"]] == ["miss"] * 3
+    assert [job["status"] for job in told(project, "--app", "app.py")["jobs"]] == ["hit"] * 2
+    assert len(project.executions()) == 3
+
+
+def test_why_tells_the_users_callbacks_nothing_of_a_sweep_that_is_none(project: Project) -> None:
+    """Callbacks do not hear of jobs or of an end, and what the app does after its sweep is not done."""
+    project.write(
+        spy="""
+        from hydra.experimental.callback import Callback
+
+        class Spy(Callback):
+            def on_multirun_end(self, **_):
+                open("heard.txt", "w").close()
+
+            on_job_start = on_job_end = on_multirun_end
+        """,
+        conf__config_yaml="x: 1\nhydra: {callbacks: {spy: {_target_: spy.Spy}}}\n",
+    )
+    (project.folder / "app.py").write_text(
+        (project.folder / "app.py").read_text() + "    open('after.txt', 'w').close()\n"
+    )
+    project.run(*SWEEP).check()
+    for name in ("heard.txt", "after.txt"):
+        (project.folder / name).unlink()
+    assert told(project, "x=2")["jobs"][0]["status"] == "miss"
+    assert not (project.folder / "heard.txt").exists()
+    assert not (project.folder / "after.txt").exists()
+
+
+def test_why_of_sweeps_from_python_is_told_but_not_repeated(project: Project) -> None:
+    """A sweep from Python is recorded; for overrides the last one from a command line counts, or an app is asked for."""
+    project.write(
+        call="""
+        import hydra, parcache, app
+        with hydra.initialize(config_path="conf", version_base=None):
+            parcache.sweep(app.main, overrides=["x=1,2"], backend="serial")
+        """
+    )
+    project.run(script="call.py").check()
+    assert [job["status"] for job in told(project)["jobs"]] == ["miss"] * 2
+    result = why(project, "x=1")
+    assert result.code == 1
+    assert "no record of a sweep from the command line" in result.err
+    project.run(*SWEEP, "x=5").check()
+    project.run(script="call.py").check()
+    assert [job["status"] for job in told(project, "x=5")["jobs"]] == ["hit"]
+
+
 def test_why_tells_config_values_with_their_types(project: Project) -> None:
     """Absent is not null, and 1 is not "1"."""
     project.write(conf__config_yaml="x: 1\nn: 1\nm: null\n")
@@ -220,7 +294,7 @@ def test_why_tells_an_absent_import_that_appeared(project: Project) -> None:
 
 def test_why_tells_the_version_of_a_distribution(project: Project, tmp_path: Path) -> None:
     """A distribution with another version is told with both."""
-    site = tmp_path / "site"
+    site = tmp_path / "site-packages"
     for version in ("1.0", "2.0"):
         folder = site / f"toolbox-{version}.dist-info"
         folder.mkdir(parents=True)
@@ -282,15 +356,12 @@ def test_why_of_a_refused_result_tells_the_refusal(project: Project) -> None:
 
 def test_why_of_a_config_without_a_key_tells_why(project: Project) -> None:
     """A job that cannot be keyed is told as not cached, with the reason."""
+    resolver = "class Model: pass\n    OmegaConf.register_new_resolver('odd', lambda: Model())"
     project.write(
-        app=APP.replace(
-            "import helper",
-            "import helper\n    from omegaconf import OmegaConf\n    "
-            "OmegaConf.register_new_resolver('odd', lambda: object())",
-        )
+        app=APP.replace("import helper", f"import helper\n    from omegaconf import OmegaConf\n    {resolver}")
     )
     project.write(conf__config_yaml="x: 1\nodd: ${odd:}\n")
-    project.run(*SWEEP)
+    project.run(*SWEEP).check()
     (job,) = told(project)["jobs"]
     assert job["status"] == "not cached"
     assert "Cannot key the config" in job["note"]
@@ -351,7 +422,7 @@ def test_why_with_a_damaged_record_says_so(project: Project) -> None:
     lines[place] = lines[place].replace(b"hits", b"hots")
     record.write_bytes(b"".join(lines))
     out = why(project).check().out
-    assert "1 lines of the sweep's record are damaged" in out
+    assert "The sweep's record is damaged in 1 places" in out
 
 
 def test_why_on_a_terminal_is_coloured(project: Project) -> None:

@@ -50,7 +50,7 @@ def lines(report: Report) -> list[Line]:
     if report.damaged:
         out += [
             Line(""),
-            Line(f"{report.damaged} lines of the sweep's record are damaged: jobs can be missing", "yellow"),
+            Line(f"The sweep's record is damaged in {report.damaged} places: jobs can be missing", "yellow"),
         ]
     return out
 
@@ -67,7 +67,7 @@ def headline(change: Change) -> str:
     if change.kind is Kind.DISTRIBUTION:
         return f"{change.what} {_verb(change, 'has another version', 'counts now', 'does not count any more')}"
     if change.kind is Kind.INPUT:
-        return f"the file {change.what} changed"
+        return f"file {change.what} {'is gone' if _is_gone(change.wanted) else 'changed'}"
     if change.kind is Kind.ENV:
         return f"${change.what} differs"
     return _HEADLINES[change.kind].format(change.what)
@@ -84,11 +84,9 @@ _HEADLINES: Final = {
 }
 _LABELS: Final = {
     Kind.RECIPE: "rules",
-    Kind.ABSENT: "import",
     Kind.DEFINITION: "code",
     Kind.REFERENCE: "name",
     Kind.DISTRIBUTION: "package",
-    Kind.INPUT: "file",
 }
 
 
@@ -213,8 +211,10 @@ def _stored(head: Head | None, report: Report) -> str:
 def _change(change: Change, alike: Sequence[Change], cwd: str) -> Iterator[Line]:
     label = _LABELS.get(change.kind, change.kind.value)
     place = f"  {_relative(change.file, cwd)}:{change.line}" if change.file and change.line else ""
-    if change.kind in (Kind.DEFINITION, Kind.INPUT, Kind.ABSENT) or (not change.what and change.note):
+    if change.kind is Kind.DEFINITION:
         yield Line(f"  {label} {headline(change)}{place}", "cyan")
+    elif change.kind in (Kind.INPUT, Kind.ABSENT) or (not change.what and change.note):
+        yield Line(f"  {headline(change)}", "cyan")
     if change.kind is Kind.INPUT:
         yield Line(f"    wanted {_input(change.wanted)}")
         yield Line(f"    found  {_input(change.found)}")
@@ -245,10 +245,14 @@ def _value(kind: Kind, value: Any) -> str:
 
 
 def _input(value: Any) -> str:
-    if not isinstance(value, InputState) or value.kind == "absent":
+    if _is_gone(value):
         return "(not there)"
     unit = "entries" if value.kind == "folder" else "bytes"
     return f"{value.size_bytes} {unit}, {_time(value.mtime_ns)}"
+
+
+def _is_gone(value: Any) -> bool:
+    return not isinstance(value, InputState) or value.kind == "absent"
 
 
 def _verb(change: Change, edited: str, added: str, removed: str) -> str:

@@ -89,7 +89,7 @@ class _Judge:
             return verdict._replace(entry=head)
         if job.status is Status.DUPLICATE:
             return verdict._replace(note=f"the same key as job {job.twin}")
-        if job.status not in _EXPLAINED:
+        if job.status not in _EXPLAINED or not job.key:  # without a key nothing could have been a hit
             return verdict
         if job.parts is None:
             return verdict._replace(note=_joined(job.reason, "what its key is made of was not kept"))

@@ -34,6 +34,7 @@ class Recorder:
         self._parts: dict[tuple[Any, ...], int] = {}
         self._bases: set[int] = set()
         self._open: set[int] = set()  # planned misses that have not ended
+        self._uncached: set[int] = set()
         self._done: list[int] = []  # those that have, and whose results are stored
         self._ends: dict[tuple[Status, str], list[int]] = {}
 
@@ -50,6 +51,8 @@ class Recorder:
 
     def ended(self, number: int, status: Status, reason: str = "") -> None:
         """Take note of how a planned miss, or a duplicate that ran, ended."""
+        if status is Status.MISS and number in self._uncached:
+            return
         if status is Status.MISS and number in self._open:
             self._done.append(number)
             self._open.discard(number)
@@ -73,7 +76,7 @@ class Recorder:
             written += self._why(number, explain)
         if is_whole and (self._done or written):
             written.append(line("end"))
-        for noted in (self._ends, self._open, self._done, self._bases):
+        for noted in (self._ends, self._open, self._uncached, self._done, self._bases):
             noted.clear()
         self._write(written)
 
@@ -94,6 +97,7 @@ class Recorder:
         for job in misses:
             key = job.key
             if key is None:
+                self._uncached.add(job.number)
                 uncached.setdefault(reasons.get(job.number, ""), []).append(job.number)
                 continue
             parts = key.recipe, key.code, key.python, key.salt, key.env
