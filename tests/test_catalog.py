@@ -11,8 +11,9 @@ import pytest
 
 from parcache.keys.code import content_digest
 from parcache.model import Key
+from parcache.report.evidence import explanation_of
 from parcache.store import sources
-from parcache.store.catalog import heads, read_description, read_head, read_whole, versions
+from parcache.store.catalog import heads, read_description, read_head, read_without_value, versions
 from parcache.store.sources import kept_text, text_on_disk
 from parcache.store.store import Store
 from tests.storing import KEY, OTHER, published
@@ -41,7 +42,7 @@ def test_head_is_read_as_it_was_published(store: Store) -> None:
     assert (head.key, head.run_time_s, head.record) == (KEY, 1.5, {"host": "here"})
 
 
-def test_head_longer_than_one_read_is_read_whole(store: Store) -> None:
+def test_head_longer_than_one_read_is_read_without_value(store: Store) -> None:
     """A key with a long salt is read to its end."""
     key = Key("ef" * 20, 1, "config", "code", "3.11", "s" * 10_000)
     head = read_head(str(published(store, key=key)))
@@ -71,7 +72,28 @@ def test_head_of_an_entry_damaged_anywhere_raises_nothing(store: Store) -> None:
         for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :]):
             path.write_bytes(damaged)
             read_head(str(path))
-            assert read_whole(str(path), KEY.digest) is None
+            assert read_without_value(str(path), KEY.digest) is None
+
+
+def test_entry_of_a_large_value_is_read_without_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What explains a key is read from the end of a large entry, whose value is passed over."""
+    path = published(store, {"blob": b"x" * 3_000_000})
+    raw = read_without_value(str(path), KEY.digest)
+    assert raw is not None
+    assert raw.explanation() == {"config": {"x": 0}, "overrides": ["x=1"]}
+    assert len(raw.payload) == 0
+    assert read_without_value(str(path), OTHER.digest) is None
+
+
+def test_entry_of_a_large_value_damaged_in_its_appendix_explains_nothing(store: Store) -> None:
+    """The streams of the appendix are checked where the rest of the entry is not read."""
+    path = published(store, {"blob": b"x" * 3_000_000})
+    whole = path.read_bytes()
+    right = {"config": {"x": 0}, "overrides": ["x=1"]}
+    for place in range(len(whole) - 90, len(whole)):
+        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]):
+            path.write_bytes(damaged)
+            assert explanation_of(read_without_value(str(path), KEY.digest)) in ({}, right)
 
 
 def test_versions_are_all_entries_of_a_key(store: Store) -> None:

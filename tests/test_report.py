@@ -172,7 +172,7 @@ def test_changes_of_definitions_show_each_with_its_own_lines(store: Store, tmp_p
     found = code_changes(store, described[1], described[0])
     assert [headline(change) for change in found] == ["what models executes on import changed", "models.SVM changed"]
     assert found[0].diff == ("--- stored", "+++ now", "@@ -1 +1 @@", "-import os", "+import os, sys")
-    assert found[1].diff[3:] == (" class SVM:", "-    C = 1", "+    C = 2", "+    D = 3")
+    assert found[1].diff[2:] == ("@@ -6,2 +7,3 @@", " class SVM:", "-    C = 1", "+    C = 2", "+    D = 3")
     assert found[1].line == 7
 
 

@@ -191,7 +191,7 @@ def test_why_tells_the_users_callbacks_nothing_of_a_sweep_that_is_none(project: 
 
 
 def test_why_of_sweeps_from_python_is_told_but_not_repeated(project: Project) -> None:
-    """A sweep from Python is recorded; for overrides the last one from a command line counts, or an app is asked for."""
+    """A sweep from Python is recorded; overrides are for the last sweep that came from a command line."""
     project.write(
         call="""
         import hydra, parcache, app

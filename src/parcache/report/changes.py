@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -13,6 +14,7 @@ from parcache.keys.code import WHOLE
 from parcache.report.evidence import CODE_OFF, Evidence, InputState, Side, as_text, input_on_disk
 
 EXECUTED: Final = "<import>"
+_HUNK: Final = re.compile(r"^@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@$")
 _MAX_DIFFED_LINES: Final = 20_000
 
 
@@ -206,10 +208,18 @@ def _edited(what: str, mine: _Piece, other: _Piece, evidence: Evidence) -> Chang
     old, new = _cut(then, other.lines), _cut(now, mine.lines)
     if len(old) + len(new) > _MAX_DIFFED_LINES:
         return change._replace(note="no diff: it is too long")
-    diff = tuple(difflib.unified_diff(old, new, "stored", "now", n=2, lineterm=""))
-    if not diff:
+    diff = difflib.unified_diff(old, new, "stored", "now", n=2, lineterm="")
+    shifts = other.lines[0] - 1, mine.lines[0] - 1
+    placed = tuple(_HUNK.sub(lambda found: _shifted(found, shifts), text) for text in diff)
+    if not placed:
         return change._replace(note="its text is the same: what counts of it has changed")
-    return change._replace(diff=diff)
+    return change._replace(diff=placed)
+
+
+def _shifted(found: re.Match[str], shifts: tuple[int, int]) -> str:
+    """Return the head of a hunk with line numbers of the file instead of the definition."""
+    first, old, second, new = found.groups()
+    return f"@@ -{int(first) + shifts[0]}{old} +{int(second) + shifts[1]}{new} @@"
 
 
 def _cut(text: list[str], lines: tuple[int, int]) -> list[str]:

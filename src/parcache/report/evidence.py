@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from parcache.errors import CorruptEntryError
-from parcache.store.catalog import read_description, read_whole
+from parcache.store.catalog import read_description, read_without_value
 from parcache.store.entry import RawEntry
 from parcache.store.paths import StorePaths
 from parcache.store.sources import kept_text, text_on_disk
@@ -53,7 +53,7 @@ class Evidence:
         """Return what the entry of a key keeps to explain it; an empty dict where that cannot be read."""
         found = self._explanations.get(digest)
         if found is None:
-            found = self._explanations[digest] = explanation_of(read_whole(self.paths.entry(digest), digest))
+            found = self._explanations[digest] = explanation_of(read_without_value(self.paths.entry(digest), digest))
         return found
 
     def code(self, digest: str) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from parcache.report.changes import Change, Kind, changes
 from parcache.report.evidence import CODE_OFF, Evidence, Side, config_values, inputs_of
 from parcache.report.nearest import Neighbourhood, task_of
 from parcache.run.record import parts_of
-from parcache.store.catalog import Head, heads, read_head, read_whole, versions
+from parcache.store.catalog import Head, heads, read_head, read_without_value, versions
 from parcache.store.paths import StorePaths
 from parcache.store.sweeps import Heading, KeyParts, RecordedJob, Status, SweepRecord
 
@@ -113,8 +113,12 @@ class _Judge:
             return verdict._replace(note=_joined(job.reason, "no other result was stored before"))
         if task and task_of(head) not in ("", task):
             return verdict._replace(entry=head, changes=(Change(Kind.TASK, "", task, task_of(head)),))
-        whole = read_whole(head.path, head.key.digest)
-        own = read_whole(self._paths.entry(job.key), job.key) if self._is_past and job.status is Status.MISS else None
+        whole = read_without_value(head.path, head.key.digest)
+        own = (
+            read_without_value(self._paths.entry(job.key), job.key)
+            if self._is_past and job.status is Status.MISS
+            else None
+        )
         wanted = Side(parts, job.config, values, None if own is None else inputs_of(own))
         theirs = self._evidence.explanation(head.key.digest)
         found = Side(parts_of(head.key), head.key.config, config_values(theirs), inputs_of(whole))

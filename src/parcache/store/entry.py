@@ -75,6 +75,8 @@ class RawEntry(NamedTuple):
         while rest:
             stream = zlib.decompressobj()
             found.update(json.loads(stream.decompress(rest) + stream.flush()))
+            if not stream.eof:  # cut off, its check with it
+                raise ValueError("the appendix ends too early")
             rest = stream.unused_data
         return found
 
@@ -152,12 +154,14 @@ def major_of(prefix: bytes) -> int | None:
 
 
 class FixedPart(NamedTuple):
-    """What stands before the header, and where that lies."""
+    """What stands before the header, and where the header (``start`` to ``end``) and the appendix lie."""
 
     run_time_s: float
     created_ns: int
     start: int
     end: int
+    appendix: int
+    appendix_bytes: int
 
 
 def unpack_head(data: bytes, path: str) -> FixedPart:
@@ -169,12 +173,13 @@ def unpack_head(data: bytes, path: str) -> FixedPart:
     """
     if len(data) < _FIXED.size:
         raise CorruptEntryError(path, f"{len(data)} bytes are too few")
-    magic, major, _, header, _, _, run_time_s, created_ns, _, _ = _FIXED.unpack_from(data)
+    magic, major, _, header, payload, appendix, run_time_s, created_ns, _, _ = _FIXED.unpack_from(data)
     if magic != MAGIC or major < MAJOR:
         raise CorruptEntryError(path, "it does not begin like an entry")
     if major > MAJOR:
         raise NewerFormatError(path, major, MAJOR)
-    return FixedPart(run_time_s, created_ns, _FIXED.size, _FIXED.size + header)
+    end = _FIXED.size + header
+    return FixedPart(run_time_s, created_ns, _FIXED.size, end, end + payload, appendix)
 
 
 def unpack(data: bytes, path: str, digest: str) -> RawEntry:
