@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -74,6 +75,13 @@ def _reports(options: argparse.Namespace) -> list[Report]:
     return [_past(last_sweep(options.store))]
 
 
+def _quoted(text: str) -> str:
+    """Return a text as Hydra's override grammar reads it back."""
+    # Backslashes count only where they stand before a quote, or at the end.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
+
+
 def _past(found: Found) -> Report:
     numbers = None if found.number is None else [found.number]
     return report(found.paths, found.record, is_past=True, numbers=numbers)
@@ -96,6 +104,6 @@ def _now(options: argparse.Namespace, overrides: Sequence[str]) -> Report:
         )
         if value is not None
     ]
-    store = [f"hydra.launcher.cache.dir={os.path.abspath(options.store)}"] if options.store else []
+    store = [f"hydra.launcher.cache.dir={_quoted(os.path.abspath(options.store))}"] if options.store else []
     record = explained_run(app, [*flags, *store, *overrides])
     return report(StorePaths(record.heading.store), record, is_past=False)

@@ -19,7 +19,7 @@ from parcache.hydra.runner import JobWork
 from parcache.hydra.settings import CacheSettings
 from parcache.keys import witness
 from parcache.keys.canonical import is_pruned
-from parcache.keys.code import Fingerprint
+from parcache.keys.code import Fingerprint, Source
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.recipe import CODE_OFF, key_of_digest
 from parcache.model import Job, Key
@@ -58,6 +58,7 @@ class Keyring:
         self._seen: dict[tuple[int, str], tuple[Base, Fingerprint | None]] = {}
         self._bases: dict[int, tuple[Base, int]] = {}
         self._briefs: dict[tuple[int, str], int] = {}
+        self._texts: set[Source] = set()  # those that the store was given
         self._kept: dict[str, str] = {}  # by fingerprint: why its results are refused, or an empty string
 
     def job(self, composed: ComposedJob) -> Job:
@@ -162,7 +163,8 @@ class Keyring:
         # What this process has imported travels by value, or runs right here.
         self._kept[fingerprint.digest] = code_refusal(watcher, fingerprint.sources)
         if self._store is not None and self._writes:
-            texts = {source.path: source.content.hex() for source in fingerprint.sources}
+            texts = {source.path: source.content.hex() for source in fingerprint.sources if source not in self._texts}
+            self._texts.update(fingerprint.sources)
             self._store.describe_code(fingerprint.digest, fingerprint.description(), texts)
 
     def _common(self, base: Base) -> int:

@@ -103,7 +103,8 @@ class Sweep:
         self._ended_s = self._started_s
         explained_in = os.environ.get(VARIABLE)
         self._explain = ExplainMode(explained_in, context, master) if explained_in else None
-        context.callbacks.callbacks.append(SweepEndCallback(self.close))
+        at_end = self.close if self._explain is None else self._explain.end
+        context.callbacks.callbacks.append(SweepEndCallback(at_end))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run one batch and return its JobReturns in job order.
@@ -178,8 +179,6 @@ class Sweep:
 
     def close(self) -> None:
         """Release the workers and log the sweep's one line. Later calls do nothing."""
-        if self._explain is not None:
-            self._explain.end()
         self._stop(cancel=False)
         if self._tally.jobs:
             sweep_dir = str(self._master.hydra.sweep.dir)
