@@ -71,6 +71,37 @@ def test_why_of_overrides_keeps_the_settings_of_the_last_sweep(project: Project)
     assert told(project)["jobs"][0]["key"] == answer["jobs"][0]["key"]
 
 
+def test_why_takes_flags_wherever_they_stood(project: Project) -> None:
+    """Hydra's flags may stand behind overrides, and can be given to why itself."""
+    project.write(conf__other_yaml="x: 1\nname: other\n")
+    project.run(*SWEEP, "x=3", "--config-name", "other").check()
+    assert [job["status"] for job in told(project, "x=3")["jobs"]] == ["hit"]
+    assert [job["status"] for job in told(project, "--config-name", "config", "x=3")["jobs"]] == ["miss"]
+    answer = told(project, "--app", "app.py", "--config-name", "other", "--config-path", "conf", "x=3")
+    assert [job["status"] for job in answer["jobs"]] == ["hit"]
+
+
+def test_why_of_values_of_a_run_is_the_real_runs_key(project: Project) -> None:
+    """Where a sweep lies and when it ran is as irrelevant to asking as it is to running."""
+    project.write(
+        conf__config_yaml="x: 1\nout: ${hydra:sweep.dir}/a\nwhen: ${now:%S%f}\nat: ${hydra:runtime.output_dir}\n"
+    )
+    project.run(*SWEEP, "x=3", "hydra.sweep.dir=out/${now:%f}").check()
+    assert [job["status"] for job in told(project, "x=3")["jobs"]] == ["hit"]
+
+
+def test_why_in_a_store_of_several_projects_means_the_last_sweep_here(project: Project, tmp_path: Path) -> None:
+    """With a store for all projects, the last sweep is the last one that was started where one asks."""
+    env = {"PARCACHE_DIR": str(tmp_path / "shared")}
+    other = Project(tmp_path / "other").write(
+        app=APP, helper="def compute(cfg):\n    return 0\n", conf__config_yaml="x: 1\n"
+    )
+    project.run(*SWEEP, "x=1,2", env=env).check()
+    other.run(*SWEEP, "x=1,2,3", env=env).check()
+    assert len(told(project, env=env)["jobs"]) == 2
+    assert len(told(other, env=env)["jobs"]) == 3
+
+
 def test_why_of_a_named_app_needs_no_record(project: Project) -> None:
     """``--app`` and ``-m`` name an app; the keys are those of its real runs."""
     project.run(*SWEEP, "x=3").check()

@@ -33,15 +33,23 @@ def store_at(root: str | None) -> StorePaths:
 
 
 def last_sweep(root: str | None, *, of_app: bool = False) -> Found:
-    """Return the last sweep that a store has a record of; ``of_app``: the last that came from a command line.
+    """Return the last sweep that was started here; the last of all that the store knows where there was none.
+
+    ``of_app``: only those that came from a command line count.
 
     Raises:
         ParcacheError: There is none.
     """
     paths = store_at(root)
+    here = os.path.realpath(os.getcwd())
+    last = None
     for record in records(paths):
         if record.heading.is_app or not of_app:
-            return Found(paths, record)
+            last = last or record
+            if os.path.realpath(record.heading.cwd) == here:
+                return Found(paths, record)
+    if last is not None:
+        return Found(paths, last)
     raise NoRecordError(paths.root, "of a sweep from the command line" if of_app else "of a sweep")
 
 

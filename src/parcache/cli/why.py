@@ -105,5 +105,5 @@ def _now(options: argparse.Namespace, overrides: Sequence[str]) -> Report:
         if value is not None
     ]
     store = [f"hydra.launcher.cache.dir={_quoted(os.path.abspath(options.store))}"] if options.store else []
-    record = explained_run(app, [*flags, *store, *overrides])
+    record = explained_run(app._replace(flags=(*app.flags, *flags)), [*store, *overrides])
     return report(StorePaths(record.heading.store), record, is_past=False)

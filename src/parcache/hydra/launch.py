@@ -24,7 +24,7 @@ from parcache.hydra.callbacks import SweepEndCallback
 from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.keyring import Keyring
-from parcache.hydra.record import VARIABLE, ExplainMode, heading
+from parcache.hydra.record import ExplainMode, heading
 from parcache.hydra.runner import HydraRunner, Report
 from parcache.hydra.settings import Code, read_settings
 from parcache.keys.fingerprint import Fingerprinter
@@ -34,7 +34,7 @@ from parcache.run import failure
 from parcache.run.batch import Crew, Ran, run_batch
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
-from parcache.run.record import Explained, Recorder, in_store
+from parcache.run.record import EXPLAIN_VARIABLE, Explained, Recorder, in_store
 from parcache.run.summary import summary_line
 from parcache.run.unit import Unit
 from parcache.run.worker import install_here, release
@@ -101,7 +101,7 @@ class Sweep:
         self._started_s = time.perf_counter()
         self._started_ns = time.time_ns()
         self._ended_s = self._started_s
-        explained_in = os.environ.get(VARIABLE)
+        explained_in = os.environ.get(EXPLAIN_VARIABLE)
         self._explain = ExplainMode(explained_in, context, master) if explained_in else None
         at_end = self.close if self._explain is None else self._explain.end
         context.callbacks.callbacks.append(SweepEndCallback(at_end))
@@ -253,8 +253,9 @@ class Sweep:
         if not self._store_tried and (cache.mode.reads or cache.mode.writes):
             self._store_tried = True
             try:
-                self._writes = cache.mode.writes and self._explain is None
-                self._store = Store.open(cache.dir, writable=self._writes)
+                writes = cache.mode.writes and self._explain is None
+                self._store = Store.open(cache.dir, writable=writes)
+                self._writes = writes
             except NewerFormatError as error:
                 self._go_without(error)
             except StoreUnavailableError as error:

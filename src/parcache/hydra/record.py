@@ -18,11 +18,9 @@ from omegaconf import DictConfig, read_write
 
 from parcache.hydra.settings import CacheSettings
 from parcache.model import Job, Plan
-from parcache.run.record import Explained, Recorder
+from parcache.run.record import EXPLAIN_RECORD, Explained, Recorder
 from parcache.store.sweeps import Heading
 
-VARIABLE: Final = "PARCACHE_EXPLAIN"
-RECORD: Final = "record.log"
 _BASIC: Final = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -85,7 +83,7 @@ class ExplainMode:
         self._recorder.planned(jobs, plan, reasons)
         self._recorder.explained([job.number for job in jobs], explain, codes)
         if not self._comes_back:
-            raise SystemExit(0)
+            self.end()
         placeholders = [JobReturn() for _ in jobs]
         for placeholder in placeholders:
             placeholder.status = JobStatus.COMPLETED
@@ -98,7 +96,7 @@ class ExplainMode:
             raise SystemExit(0)
 
     def _create(self, data: bytes) -> str:
-        path = os.path.join(self._folder, RECORD)
+        path = os.path.join(self._folder, EXPLAIN_RECORD)
         with open(path, "xb") as file:
             file.write(data)
         return path

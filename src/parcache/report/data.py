@@ -19,6 +19,9 @@ def data(report: Report) -> dict[str, Any]:
         "started_ns": heading.started_ns,
         "command": [*heading.command, *heading.arguments],
         "cwd": heading.cwd,
+        "launcher": heading.launcher,
+        "config_dir": heading.config_dir,
+        "config_name": heading.config_name,
         "mode": heading.mode,
     }
     if report.is_past:

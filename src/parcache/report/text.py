@@ -17,6 +17,7 @@ from parcache.store.sweeps import Status
 
 MAX_GROUPS: Final = 20
 MAX_DIFF_LINES: Final = 40
+_MAX_SHOWN: Final = 200
 _MAX_VALUES: Final = 4
 _MAX_CHANGES: Final = 30
 _MAX_MENTIONS: Final = 10
@@ -102,7 +103,8 @@ def shown(value: Any) -> str:
             return f"{content} (counts as this expression)"
         if name == "<refused>":
             return f"(no stable form: {content})"
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}… ({len(text)} characters)"
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -13,6 +13,9 @@ from parcache.store.sweeps import FORMAT, Heading, KeyParts, Status, append, dro
 
 log = logging.getLogger(__name__)
 
+# In explain mode this names a folder, and in it lies the record of what would run.
+EXPLAIN_VARIABLE: Final = "PARCACHE_EXPLAIN"
+EXPLAIN_RECORD: Final = "record.log"
 MAX_EXPLAINED: Final = 1000  # of one batch's jobs that left no entry; those of one cause look alike
 _KINDS: Final = {Status.MISS: "stored", Status.FAILED: "failed", Status.REFUSED: "refused"}
 _MAX_REASON: Final = 300
