@@ -27,10 +27,11 @@ FLOORS = {
     "parcache.run": 3,
     "parcache.hydra": 4,
     "parcache.api": 5,
-    "parcache.cli": 5,
     "parcache.report": 5,
-    "parcache": 6,  # the facade, which names the API
-    "hydra_plugins": 7,
+    "parcache.cli": 6,
+    "parcache.__main__": 7,
+    "parcache": 7,  # the facade, which names the API
+    "hydra_plugins": 8,
 }
 WITHOUT_HYDRA = (
     "parcache.errors",

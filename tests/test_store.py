@@ -16,6 +16,7 @@ import pytest
 
 from parcache.errors import StoreUnavailableError
 from parcache.model import Storing
+from parcache.store.catalog import read_description
 from parcache.store.entry import MAJOR, MINOR, unpack
 from parcache.store.store import Store
 from tests.storing import KEY, VALUE, Opaque, publish, published, scratch_files
@@ -188,7 +189,7 @@ def test_describe_code_is_kept_once(store: Store) -> None:
     """The first description of a fingerprint is the one that is kept."""
     store.describe_code("c0" * 32, {"app.py": "1"})
     store.describe_code("c0" * 32, {"app.py": "2"})
-    assert json.loads(Path(store.paths.code("c0" * 32)).read_text()) == {"app.py": "1"}
+    assert read_description(store.paths, "c0" * 32) == {"app.py": "1"}
     assert scratch_files(store) == []
 
 

@@ -20,8 +20,11 @@ from typing import Any
 import pytest
 
 from parcache.errors import NewerFormatError, StoreUnavailableError
-from parcache.model import Stored, Storing
+from parcache.keys.code import content_digest
+from parcache.model import Plan, Stored, Storing
+from parcache.run.record import in_store
 from parcache.store.store import Store
+from parcache.store.sweeps import Heading, records
 from tests.storing import KEY, OTHER, VALUE, Opaque, publish, published, scratch_files
 
 
@@ -119,15 +122,20 @@ def test_publish_over_damaged_entry_mends_it(store: Store) -> None:
     assert store.read(KEY) is not None
 
 
-FURNITURE = ["format.json", ".gitignore", "CACHEDIR.TAG", "code"]
+FURNITURE = ["format.json", ".gitignore", "CACHEDIR.TAG", "code", "sources", "sweeps"]
 
 
 @pytest.mark.parametrize("name", FURNITURE)
 def test_open_with_any_damage_to_other_files_serves_or_refuses(store: Store, name: str) -> None:
     """Damage to any other file of the store leads to the right value or to one of the two refusals."""
     published(store)
-    store.describe_code("c0" * 32, {"app.py": "f00"})
-    path = Path(store.paths.code("c0" * 32) if name == "code" else os.path.join(store.paths.root, name))
+    code = Path(store.paths.root).parent / "code.py"
+    code.write_text("x = 1\n")
+    source = {str(code): content_digest(code.read_bytes()).hex()}
+    store.describe_code("c0" * 32, {"app.py": "f00"}, source)
+    in_store(store, Heading(1)).planned([], Plan({}, (), {}), {})
+    found = Path(store.paths.root) / name
+    path = next(each for each in found.rglob("*") if each.is_file()) if found.is_dir() else found
     whole = path.read_bytes()
     flipped = [whole[:i] + bytes([byte ^ 1 << i % 8]) + whole[i + 1 :] for i, byte in enumerate(whole)]
     for damaged in [*flipped, *(whole[:length] for length in range(len(whole))), b"[" * 100_000, b"[1]", b"null"]:
@@ -136,7 +144,8 @@ def test_open_with_any_damage_to_other_files_serves_or_refuses(store: Store, nam
             again = Store.open(store.paths.root, writable=True)
         except (NewerFormatError, StoreUnavailableError):
             continue
-        again.describe_code("c0" * 32, {"app.py": "f00"})
+        again.describe_code("c0" * 32, {"app.py": "f00"}, source)
+        list(records(again.paths))
         entry = again.read(KEY)
         assert entry is not None
         assert entry.value == VALUE

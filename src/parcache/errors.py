@@ -148,6 +148,68 @@ class NewerFormatError(ParcacheError):
         )
 
 
+class NoStoreError(ParcacheError, FileNotFoundError):
+    """There is no store where one was looked for."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(directory)
+        self.directory = directory
+
+    def __str__(self) -> str:
+        """Name the place and the ways to name another one."""
+        return (
+            f"There is no store at {self.directory}. Go to where the sweep was started, or name the store: "
+            "parcache why --store DIR (or export PARCACHE_DIR=DIR)."
+        )
+
+
+class NoRecordError(ParcacheError, LookupError):
+    """The store has no record of a sweep."""
+
+    def __init__(self, directory: str, what: str) -> None:
+        super().__init__(directory, what)
+        self.directory, self.what = directory, what
+
+    def __str__(self) -> str:
+        """Name the store, what was looked for and the way out."""
+        return (
+            f"The store at {self.directory} has no record {self.what}: it keeps those of its last 50 sweeps that were "
+            "allowed to write. Explain a job by its overrides: parcache why --app SCRIPT key=value …"
+        )
+
+
+class ForeignDirectoryError(ParcacheError, ValueError):
+    """A directory is not one that a sweep through parcache has made."""
+
+    def __init__(self, directory: str, problem: str) -> None:
+        super().__init__(directory, problem)
+        self.directory, self.problem = directory, problem
+
+    def __str__(self) -> str:
+        """Name the directory, what is wrong with it and what is expected."""
+        return (
+            f"{self.directory} is not the directory of a job that ran with hydra/launcher=parcache: {self.problem}. "
+            "Name one, such as multirun/2026-11-22/17-12-31/3, or explain the last sweep: parcache why"
+        )
+
+
+class AppFailedError(ParcacheError, RuntimeError):
+    """An app that was to explain its jobs has ended without doing so. ``output`` is what it printed."""
+
+    def __init__(self, command: Sequence[str], directory: str, problem: str, output: str) -> None:
+        super().__init__(command, directory, problem, output)
+        self.command, self.directory, self.problem, self.output = command, directory, problem, output
+
+    def __str__(self) -> str:
+        """Show what the app printed, then the command and how it ended."""
+        said = f"{self.output.rstrip()}\n" if self.output.strip() else ""
+        return (
+            f"The app did not get as far as its jobs: {self.problem}.\n{said}"
+            f"It was started in {self.directory} as: {' '.join(self.command)}\n"
+            "Mend it, or name another app: parcache why --app SCRIPT key=value …"
+        )
+
+
 class CorruptEntryError(ParcacheError, ValueError):
     """An entry's bytes are not what was published."""
 

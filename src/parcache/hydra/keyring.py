@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf.errors import OmegaConfBaseException
@@ -20,12 +20,13 @@ from parcache.hydra.runner import JobWork
 from parcache.hydra.settings import Audit, CacheSettings
 from parcache.keys import witness
 from parcache.keys.canonical import is_pruned
-from parcache.keys.code import Fingerprint
+from parcache.keys.code import Fingerprint, Source
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.recipe import CODE_OFF, key_of_digest
 from parcache.keys.scope import Scope
 from parcache.model import Job, Key
 from parcache.run.parts import Parts
+from parcache.run.record import Explained
 from parcache.run.unit import Brief, Ticket, Unit
 from parcache.run.watch import code_refusal
 from parcache.store.store import Store
@@ -65,6 +66,7 @@ class Keyring:
         self._seen: dict[tuple[int, str], tuple[Base, Fingerprint | None]] = {}
         self._bases: dict[int, tuple[Base, int]] = {}
         self._briefs: dict[tuple[int, str], int] = {}
+        self._texts: set[Source] = set()  # those that the store was given
         self._kept: dict[str, str] = {}  # by fingerprint: why its results are refused, or an empty string
 
     def job(self, composed: ComposedJob) -> Job:
@@ -99,6 +101,19 @@ class Keyring:
             explanation = {"overrides": list(job.overrides), **form.explanation()}
             ticket = Ticket(brief, job.key, composed.output_dir, explanation, job.named)
         return Unit(job.number, common, JobWork(composed.variation, to_confirm), ticket)
+
+    def explained(self, composed: ComposedJob) -> Explained | None:
+        """Return what a job's key is made of, for people; None where that cannot be said."""
+        try:
+            form, _ = self._made_of(composed)
+            own = {"overrides": list(composed.overrides), **form.explanation()}
+            return id(composed.base), self._forms_of(composed.base).description, own
+        except (OmegaConfBaseException, UnkeyableConfigError, UnkeyableCodeError):
+            return None
+
+    def codes(self) -> dict[str, dict[str, Any]]:
+        """Return the descriptions of the fingerprints of the jobs so far, by digest."""
+        return {found.digest: found.description() for _, found in self._seen.values() if found is not None}
 
     def close(self, is_kept: Callable[[Base], bool]) -> None:
         """Forget what later batches have no use for; ``is_kept`` tells which bases they may use."""
@@ -162,8 +177,10 @@ class Keyring:
         watcher.observe(fingerprint.sources)
         # What this process has imported travels by value, or runs right here.
         self._kept[fingerprint.digest] = code_refusal(watcher, fingerprint.sources)
-        if self._store is not None and self._writes:
-            self._store.describe_code(fingerprint.digest, fingerprint.description())
+        if self._store is not None and self._writes and not self._store.has_code(fingerprint.digest):
+            texts = {source.path: source.content.hex() for source in fingerprint.sources if source not in self._texts}
+            self._texts.update(fingerprint.sources)
+            self._store.describe_code(fingerprint.digest, fingerprint.description(), texts)
 
     def _common(self, base: Base) -> int:
         found: int | None = base.known.get(Parts)

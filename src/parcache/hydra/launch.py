@@ -32,22 +32,25 @@ from parcache.hydra.callbacks import SweepEndCallback
 from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.keyring import Keyring
+from parcache.hydra.record import ExplainMode, heading
 from parcache.hydra.runner import HydraRunner, Report
 from parcache.hydra.settings import Audit, Code, read_settings
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.inputs import Verifier
 from parcache.keys.scope import Scope
 from parcache.keys.task import TaskIdentity, identify
-from parcache.model import Entry, Job, Storing, Tally
+from parcache.model import Entry, Job, Plan, Storing, Tally
 from parcache.run import failure
 from parcache.run.batch import Crew, Ran, run_batch
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
+from parcache.run.record import EXPLAIN_VARIABLE, Explained, Recorder, in_store
 from parcache.run.summary import summary_line
 from parcache.run.unit import Unit
 from parcache.run.worker import Looking, install_here, release
 from parcache.store.notes import Notes
 from parcache.store.store import Store
+from parcache.store.sweeps import Heading, Status
 
 if TYPE_CHECKING:
     from parcache.run.audited import Audited
@@ -103,6 +106,9 @@ class Sweep:
         self._crew: Crew | None = None
         self._store: Store | None = None
         self._store_tried = False
+        self._recorder: Recorder | None = None
+        self._uncached: dict[int, str] = {}  # by number: why a job is not cached
+        self._no_store = "cache.mode is off"
         self._writes = False
         cache = self._settings.cache
         self._scope: Scope | None = None
@@ -114,8 +120,12 @@ class Sweep:
         self._told: set[str] = set()
         self._tally = Tally()
         self._started_s = time.perf_counter()
+        self._started_ns = time.time_ns()
         self._ended_s = self._started_s
-        context.callbacks.callbacks.append(SweepEndCallback(self.close))
+        explained_in = os.environ.get(EXPLAIN_VARIABLE)
+        self._explain = ExplainMode(explained_in, context, master) if explained_in else None
+        at_end = self.close if self._explain is None else self._explain.end
+        context.callbacks.callbacks.append(SweepEndCallback(at_end))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run one batch and return its JobReturns in job order.
@@ -125,7 +135,8 @@ class Sweep:
         """
         setup_globals()
         self._runner.configure_logging()
-        os.makedirs(str(self._master.hydra.sweep.dir), exist_ok=True)
+        if self._explain is None:
+            os.makedirs(str(self._master.hydra.sweep.dir), exist_ok=True)
         store = self._open_store()
         with _collecting_only_what_is_new():
             composed = [
@@ -135,13 +146,23 @@ class Sweep:
             fingerprinter, store = self._take_up(store)
             cache = self._settings.cache
             keyring = Keyring(
-                cache, store, fingerprinter, self._warn_once, self._parts, scope=self._scope, writes=self._writes
+                cache, store, fingerprinter, self._warn_uncached, self._parts, scope=self._scope, writes=self._writes
             )
             try:
                 jobs = [keyring.job(job) for job in composed]
             except SettingError as error:
                 raise RefusedError(error) from None
-            plan = make_plan(jobs, self._reader(store) if store is not None and cache.mode.reads else _no_entry)
+            plan = make_plan(jobs, self._reader(store) if store is not None and self._reads else _no_entry)
+            by_number = {job.number: job for job in composed}
+            if store is None:
+                self._uncached = dict.fromkeys(by_number, self._no_store)
+
+            def explain(number: int) -> Explained | None:
+                return keyring.explained(by_number[number])
+
+            if self._explain is not None:
+                return self._explain.finish(self._heading(), jobs, plan, self._uncached, explain, keyring.codes())
+            self._record_plan(jobs, plan)
         log.info(
             "Launching %d jobs: %d in the store, %d to run (%s)",
             len(jobs),
@@ -149,10 +170,9 @@ class Sweep:
             len(plan.misses),
             self._settings.backend_name,
         )
-        by_number = {job.number: job for job in composed}
         returns: dict[int, JobReturn] = {}
         findings = _new_audited() if cache.audit is not Audit.OFF else None
-        with self._tallying() as tally:
+        with self._tallying(explain) as tally:
             with _collecting_only_what_is_new():
                 for number, entry in plan.hits.items():
                     returns[number] = self._runner.restore(by_number[number], entry)
@@ -178,6 +198,8 @@ class Sweep:
                         returns[number] = self._runner.restore(by_number[number], event.entry)
                         served = Tally(duplicates=1, saved_s=event.entry.run_time_s)
                         tally.append(Tally(misses=1) if event.ran else served)
+                        if event.ran:
+                            self._ended(number, Status.MISS)
         keyring.close(self._composer.keeps)
         self._composer.forget()
         ordered = [returns[job.number] for job in jobs]
@@ -196,7 +218,7 @@ class Sweep:
             self._tally = Tally()
 
     @contextmanager
-    def _tallying(self) -> Iterator[list[Tally]]:
+    def _tallying(self, explain: Callable[[int], Explained | None]) -> Iterator[list[Tally]]:
         parts: list[Tally] = []
         finished = False
         try:
@@ -206,6 +228,8 @@ class Sweep:
             # After a failure the sweeper most often raises, and Hydra 1.3 then tells nobody that the sweep is over.
             if not finished:
                 self._stop(cancel=True)
+            if self._recorder is not None:
+                self._recorder.close(explain)
             self._tally = sum(parts, self._tally)
             self._ended_s = time.perf_counter()
 
@@ -218,6 +242,8 @@ class Sweep:
             if isinstance(report, Report):
                 report = report.complete(job)
             if report.status is JobStatus.COMPLETED:
+                refused = outcome.stored.how is Storing.REFUSED
+                self._ended(job.number, Status.REFUSED if refused else Status.MISS, outcome.stored.reason)
                 log.debug("#%d %s: done in %.3g s", job.number, " ".join(job.overrides), outcome.run_time_s)
                 return report
             error = report._return_value
@@ -225,6 +251,7 @@ class Sweep:
             error = outcome.error
             report = self._runner.failed(job, error)
         problem = f"{type(error).__name__}: {failure.text(error)}".splitlines()[0]
+        self._ended(job.number, Status.FAILED, problem)
         line = f"#{job.number} {' '.join(job.overrides)}: failed: {problem}"
         log.error("%s", line.encode("utf-8", "backslashreplace").decode("utf-8"))  # a stream refuses lone surrogates
         return report
@@ -252,7 +279,7 @@ class Sweep:
             if self._identity is None:  # once a sweep: what its own jobs leave in memory is not the task's
                 self._identity = identify(self._task_function)
         except UnkeyableCodeError as error:
-            self._warn_once(f"{error} This sweep runs without a cache.")
+            self._go_without(error)
             return None, None
         notes = Notes(store.paths.notes, self._writes)
         return Fingerprinter(self._identity, with_program=self._collector is None, notes=notes), store
@@ -285,15 +312,36 @@ class Sweep:
         if not self._store_tried and (cache.mode.reads or cache.mode.writes):
             self._store_tried = True
             try:
-                self._store = Store.open(cache.dir, writable=cache.mode.writes)
-                self._writes = cache.mode.writes
+                writes = cache.mode.writes and self._explain is None
+                self._store = Store.open(cache.dir, writable=writes)
+                self._writes = writes
             except NewerFormatError as error:
-                self._warn_once(f"{error} This sweep runs without a cache.")
+                self._go_without(error)
             except StoreUnavailableError as error:
                 self._store = self._open_to_read()
                 left = "serves what is stored and stores nothing" if self._store else "runs without a cache"
                 self._warn_once(f"{error} This sweep {left}.")
         return self._store
+
+    @property
+    def _reads(self) -> bool:
+        """Tell whether what is stored is looked at; who asks why is told also where a run would not look."""
+        return self._settings.cache.mode.reads or self._explain is not None
+
+    def _heading(self) -> Heading:
+        is_app = self._collector is None
+        return heading(self._master, self._settings.cache, self._started_ns, is_app=is_app)
+
+    def _record_plan(self, jobs: Sequence[Job], plan: Plan) -> None:
+        if self._store is None or not self._writes:
+            return
+        if self._recorder is None:
+            self._recorder = in_store(self._store, self._heading())
+        self._recorder.planned(jobs, plan, self._uncached)
+
+    def _ended(self, number: int, status: Status, reason: str = "") -> None:
+        if self._recorder is not None:
+            self._recorder.ended(number, status, reason)
 
     def _open_to_read(self) -> Store | None:
         cache = self._settings.cache
@@ -319,6 +367,14 @@ class Sweep:
         if self._settings.cache.audit is Audit.FAIL and (findings.strays or findings.untraced):
             untraced = [f"job {number}: {problem}" for number, problem in findings.untraced]
             raise RefusedError(AuditError([str(stray) for stray, _ in findings.strays], untraced))
+
+    def _go_without(self, error: ParcacheError) -> None:
+        self._no_store = str(error)
+        self._warn_once(f"{error} This sweep runs without a cache.")
+
+    def _warn_uncached(self, message: str, number: int) -> None:
+        self._uncached[number] = message
+        self._warn_once(message, number)
 
     def _warn_once(self, message: str, number: int | None = None) -> None:
         if message not in self._told:

@@ -81,19 +81,10 @@ class RawEntry(NamedTuple):
             CorruptEntryError: The header does not say.
         """
         try:
-            parts = json.loads(self.header)["key"]
-            env = tuple((str(name), value) for name, value in parts["env"])
-            return Key(
-                str(parts["digest"]),
-                int(parts["recipe"]),
-                str(parts["config"]),
-                str(parts["code"]),
-                str(parts["python"]),
-                str(parts["salt"]),
-                env,
-            )
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            header = json.loads(self.header)
+        except (ValueError, RecursionError) as error:
             raise CorruptEntryError(self.path, f"its header cannot be read: {type(error).__name__}") from None
+        return key_in(header, self.path)
 
     def explanation(self) -> dict[str, Any]:
         """Return what explains the key: an empty dict where nothing was kept."""
@@ -102,8 +93,32 @@ class RawEntry(NamedTuple):
         while rest:
             stream = zlib.decompressobj()
             found.update(json.loads(stream.decompress(rest) + stream.flush()))
+            if not stream.eof:  # cut off, its check with it
+                raise ValueError("the appendix ends too early")
             rest = stream.unused_data
         return found
+
+
+def key_in(header: Any, path: str) -> Key:
+    """Return the key in a parsed header.
+
+    Raises:
+        CorruptEntryError: The header does not say.
+    """
+    try:
+        parts = header["key"]
+        env = tuple((str(name), value) for name, value in parts["env"])
+        return Key(
+            str(parts["digest"]),
+            int(parts["recipe"]),
+            str(parts["config"]),
+            str(parts["code"]),
+            str(parts["python"]),
+            str(parts["salt"]),
+            env,
+        )
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        raise CorruptEntryError(path, f"its header cannot be read: {type(error).__name__}") from None
 
 
 def pack_explanation(explanation: Mapping[str, Any]) -> bytes:
@@ -156,6 +171,35 @@ def major_of(prefix: bytes) -> int | None:
     if len(prefix) < PREFIX_BYTES or not prefix.startswith(MAGIC):
         return None
     return int.from_bytes(prefix[len(MAGIC) : PREFIX_BYTES], "little")
+
+
+class FixedPart(NamedTuple):
+    """What stands before the header, and where the header (``start`` to ``end``) and the appendix lie."""
+
+    run_time_s: float
+    created_ns: int
+    start: int
+    end: int
+    appendix: int
+    appendix_bytes: int
+
+
+def unpack_head(data: bytes, path: str) -> FixedPart:
+    """Return the fixed part of an entry of which these are the first bytes, unchecked.
+
+    Raises:
+        CorruptEntryError: They are not an entry's.
+        NewerFormatError: They are in a newer major format.
+    """
+    if len(data) < _FIXED.size:
+        raise CorruptEntryError(path, f"{len(data)} bytes are too few")
+    magic, major, _, header, payload, appendix, run_time_s, created_ns, _, _ = _FIXED.unpack_from(data)
+    if magic != MAGIC or major < MAJOR:
+        raise CorruptEntryError(path, "it does not begin like an entry")
+    if major > MAJOR:
+        raise NewerFormatError(path, major, MAJOR)
+    end = _FIXED.size + header
+    return FixedPart(run_time_s, created_ns, _FIXED.size, end, end + payload, appendix)
 
 
 def unpack(data: bytes, path: str, digest: str) -> RawEntry:

@@ -13,6 +13,8 @@
       inputs/ab/abcd….list       a long list of inputs that entries share, named by its own digest
       code/ab/abcd….json         what a fingerprint was made of, one for each
       notes/ab/abcd….note        what was found out about code, so that the next sweep need not
+      sources/ab/abcd….z         the text of a fingerprinted file, compressed, named by its digest (`store.sources`)
+      sweeps/0123….log           what became of the jobs of one of the last sweeps (`store.sweeps`)
       tmp/                       files being written; each is moved into place whole
 """
 
@@ -83,6 +85,15 @@ class StorePaths(NamedTuple):
     def notes(self) -> str:
         """Return the folder of what can be lost without harm."""
         return os.path.join(self.root, "notes")
+
+    def source(self, digest: str) -> str:
+        """Return the file that keeps the text of a fingerprinted file with this digest."""
+        return os.path.join(self.root, "sources", digest[:2], f"{digest}.z")
+
+    @property
+    def sweeps(self) -> str:
+        """Return the folder of the records of sweeps."""
+        return os.path.join(self.root, "sweeps")
 
     def scratch(self, name: str) -> str:
         """Return a file name nobody else uses; it tells who left it, should it be left behind."""

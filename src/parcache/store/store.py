@@ -55,6 +55,7 @@ _READ: Final = os.O_RDONLY | os.O_CLOEXEC
 _open, _read, _close, _new = os.open, os.read, os.close, tuple.__new__
 # What an entry is whose inputs are not as they were: no miss yet, for another one may fit.
 _REFUSED: Final = Entry(Key("", 0, "", "", "", ""), None, 0.0)
+_NO_FILES: Final[Mapping[str, str]] = {}
 _CACHEDIR_TAG: Final = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This file is a cache directory tag created by parcache.\n"
@@ -238,15 +239,33 @@ class Store(NamedTuple):
             self._write(path, watched)
         return b'%s"%s"}' % (_REFERENCE, digest.encode("ascii"))
 
-    def describe_code(self, digest: str, description: Mapping[str, Any]) -> None:
-        """Keep what a fingerprint was made of, once. It only serves explanations: failing to is no failure."""
+    def has_code(self, digest: str) -> bool:
+        """Tell whether it is known what a fingerprint was made of."""
+        return os.path.exists(self.paths.code(digest))
+
+    def describe_code(self, digest: str, description: Mapping[str, Any], files: Mapping[str, str] = _NO_FILES) -> None:
+        """Keep what a fingerprint was made of, once. It only serves explanations: failing to is no failure.
+
+        ``files`` are paths and the digests of their content: their texts are kept as well.
+        """
         path = self.paths.code(digest)
         if os.path.exists(path):
             return
+        from parcache.store import catalog, sources  # no warm sweep needs them
+
         try:
-            self._write(path, json.dumps(description, indent=1).encode("ascii"))
+            sources.keep_texts(self.paths, files, self._write)
+            self._write(path, catalog.pack_description(dict(description)))
         except OSError as error:
             log.debug("cannot keep the description of code %s: %s", digest, error)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write one of the store's files whole, replacing what is there.
+
+        Raises:
+            OSError: The store cannot be written.
+        """
+        self._write(path, data)
 
     @staticmethod
     def _spare_newer(path: str) -> None:

@@ -1,0 +1,1 @@
+"""The command line ``parcache``: arguments in, a report's text out."""
