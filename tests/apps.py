@@ -21,7 +21,7 @@ import hydra, numpy, omegaconf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 import hydra._internal.hydra, hydra._internal.callbacks, hydra._internal.core_plugins.basic_sweeper
@@ -31,18 +31,21 @@ from parcache.keys import witness
 Plugins.instance()
 sys.path.remove("")
 
-def remembering(read):
-    seen = {}
-    def remembered(source, file):  # what comes with Hydra or parcache is the same in every run
-        place = source.provider, source.path, str(file)
-        if not source.path.startswith(("hydra.conf", "parcache.conf")):
-            return read(source, file)
+def remembering(kind):
+    read, seen = kind.load_config, {}
+    def load_config(source, config_path):  # what comes with Hydra and with parcache is the same in every run
+        if source.provider not in ("hydra", "parcache"):
+            return read(source, config_path)
+        place = source.path, config_path
         if place not in seen:
-            seen[place] = read(source, file)
+            seen[place] = read(source, config_path)
         return copy.deepcopy(seen[place])
-    return remembered
+    kind.load_config = load_config
 
-ImportlibResourcesConfigSource._read_config = remembering(ImportlibResourcesConfigSource._read_config)
+for scheme in ("pkg", "file"):
+    remembering(SourcesRegistry.instance().resolve(scheme))
+# Composes for `hydra.mode`, which no case sets: None is what it says where nothing is set.
+hydra._internal.hydra.Hydra.get_mode = lambda *args, **kwargs: None
 # Compose once: the parsers learn their grammars at first use.
 loader = ConfigLoaderImpl(create_config_search_path(None))
 jobs = ["hydra/launcher=parcache", "hydra/launcher/backend=serial", "hydra.sweep.dir=/x", "+a.b={c: [1, d]}", "+m=1,2"]

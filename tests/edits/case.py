@@ -14,7 +14,7 @@ ALL: Final = ("*",)
 NONE: Final[tuple[str, ...]] = ()
 SITE: Final = "env/lib/site-packages"
 
-_TRAIN: Final = '''
+_TRAIN: Final = """
 import json
 import os
 import hydra
@@ -32,7 +32,7 @@ def main(cfg):
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 
 @dataclass

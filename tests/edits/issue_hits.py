@@ -131,13 +131,18 @@ CASES = [
     app("blank_lines", {"helper.py": ("LIMIT = 10\n", "\n\n\nLIMIT = 10\n\n\n")}),
     app("spaces", {"helper.py": ("return x + 1", "return x+1")}),
     app("parentheses", {"helper.py": ("return x + 1", "return (x + (1))")}),
-    app("line_breaks_and_a_trailing_comma", {"helper.py": ("min(g(x), LIMIT)", "min(\n        g(x),\n        LIMIT,\n    )")}),
+    app(
+        "line_breaks_and_a_trailing_comma",
+        {"helper.py": ("min(g(x), LIMIT)", "min(\n        g(x),\n        LIMIT,\n    )")},
+    ),
     app("quotes", {"models/base.py": ('"model"', "'model'")}),
     app("backslash_in_a_line", {"helper.py": ("return x + 1", "return x \\\n        + 1")}),
     app("semicolons", {"helper.py": ("LIMIT = 10\n", "LIMIT = 10;\n")}),
     app("type_comment", {"helper.py": ("def g(x):\n", "def g(x):\n    # type: (int) -> int\n")}),
-    app("order_of_functions", {
-        "helper.py": '''
+    app(
+        "order_of_functions",
+        {
+            "helper.py": '''
             """About it."""
             import inert_a
             import inert_b
@@ -160,9 +165,12 @@ CASES = [
                 # why
                 return min(g(x), LIMIT) + inert_a.A + inert_b.B
         '''
-    }),
-    app("order_of_methods", {
-        "models/base.py": """
+        },
+    ),
+    app(
+        "order_of_methods",
+        {
+            "models/base.py": """
             class Model:
                 rate = 1
                 name = "model"
@@ -173,7 +181,8 @@ CASES = [
                 def go(self):
                     return self.rate + self._more()
         """
-    }),
+        },
+    ),
     app("order_of_constants", {"helper.py": ("LIMIT = 10\nUNUSED = 7\n", "UNUSED = 7\nLIMIT = 10\n")}),
     app("unused_function_changed", {"helper.py": ("return x\n", "return -x\n")}),
     app("unused_function_added", {"helper.py": ("def g(x):", "def more(x):\n    return x\n\ndef g(x):")}),
@@ -182,7 +191,9 @@ CASES = [
     app("unused_class_added", {"helper.py": ("def g(x):", "class More:\n    x = 1\n\ndef g(x):")}),
     app("unused_constant_changed", {"helper.py": ("UNUSED = 7", "UNUSED = 8")}),
     app("unused_constant_added", {"helper.py": ("UNUSED = 7", "UNUSED = 7\nMORE = 8")}),
-    app("unused_function_of_the_program", {"train.py": ("@hydra.main", "def unused():\n    return 1\n\n\n@hydra.main")}),
+    app(
+        "unused_function_of_the_program", {"train.py": ("@hydra.main", "def unused():\n    return 1\n\n\n@hydra.main")}
+    ),
     app("unrelated_module", {"unrelated.py": "X = 2\n"}),
     app("unrelated_module_of_a_package", {"models/other.py": "class Other:\n    x = 1\n"}),
     app("new_module", {"brand_new.py": "X = 1\n"}),
@@ -191,8 +202,19 @@ CASES = [
     app("import_order", {"helper.py": ("import inert_a\nimport inert_b\n", "import inert_b\nimport inert_a\n")}),
     app("unused_import_of_the_standard_library", {"helper.py": ("import inert_a\n", "import math\nimport inert_a\n")}),
     app("unused_import_of_an_inert_module", {"helper.py": ("import inert_a\n", "import inert\nimport inert_a\n")}),
-    app("unused_name_from_an_inert_module", {"helper.py": ("import inert_a\n", "from inert import f as h\nimport inert_a\n")}),
-    app("main_guard", {"train.py": ('if __name__ == "__main__":\n    main()', 'if __name__ == "__main__":\n    print("begin")\n    main()')}),
+    app(
+        "unused_name_from_an_inert_module",
+        {"helper.py": ("import inert_a\n", "from inert import f as h\nimport inert_a\n")},
+    ),
+    app(
+        "main_guard",
+        {
+            "train.py": (
+                'if __name__ == "__main__":\n    main()',
+                'if __name__ == "__main__":\n    print("begin")\n    main()',
+            )
+        },
+    ),
     app("config_comment", {"conf/config.yaml": "# about x\nx: 1\n"}),
     app("config_of_an_unused_group", {"conf/opt/adam.yaml": "lr: 1\n"}),
     hit("project_moved", TOP, VALUE, FILES, move, plain=False),
@@ -240,14 +262,23 @@ CASES = [
         {"conf/config.yaml": "z: 2\ny: ${z}\nx: 1\n"},
         plain=False,
     ),
-    hit("other_backend", TOP, VALUE, FILES, turn("hydra/launcher/backend=serial", "hydra/launcher/backend=process"), plain=False),
+    hit(
+        "other_backend",
+        TOP,
+        VALUE,
+        FILES,
+        turn("hydra/launcher/backend=serial", "hydra/launcher/backend=process"),
+        plain=False,
+    ),
     hit("other_sweep_directory", TOP, VALUE, FILES, elsewhere, plain=False),
     hit("order_of_jobs", "", "cfg.x", {}, turn("x=1,2", "x=2,1"), jobs=("x=1,2",), plain=False),
     hit(
         "volatile_interpolations",
         "",
         "cfg.x",
-        {"conf/config.yaml": "x: 1\nout: ${hydra:runtime.output_dir}/x\nat: ${now:%H-%M-%S-%f}\nnumber: ${hydra:job.num}\n"},
+        {
+            "conf/config.yaml": "x: 1\nout: ${hydra:runtime.output_dir}/x\nat: ${now:%H-%M-%S-%f}\nnumber: ${hydra:job.num}\n"
+        },
         elsewhere,
         plain=False,
     ),
@@ -261,5 +292,3 @@ CASES = [
         plain=False,
     ),
 ]
-
-
