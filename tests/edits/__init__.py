@@ -6,7 +6,7 @@ from importlib import import_module
 
 from tests.edits.case import Case
 
-_PARTS = ("issue_misses", "issue_hits", "names", "classes")
+_PARTS = ("issue_misses", "issue_hits", "names", "classes", "imports", "effects", "dynamic", "targets", "control")
 
 
 def _collected() -> dict[str, Case]:

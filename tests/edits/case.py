@@ -66,6 +66,8 @@ class Case:
     """Whether each run takes a fresh process instead of a forked one."""
     same_value: bool = False
     """Whether the jobs that run again return what they returned before: a rule says that they run, no value does."""
+    may_refuse: bool = False
+    """Whether no analysis of source can see what the jobs run, so that not caching them, and saying so, will do."""
     plain: bool = True
     """Whether a plain call of the task could show the same: then other caching tools are asked as well."""
 

@@ -341,7 +341,7 @@ CASES = [
     miss(
         "names_of_parameters",
         "from helper import f",
-        "f(a=cfg.x, b=5)",
+        "f(cfg.x, 5)",
         {"helper.py": "def f(a, b): return a - b\n"},
         {"helper.py": ("def f(a, b)", "def f(b, a)")},
     ),
