@@ -93,13 +93,13 @@ class Program:
     @cached_property
     def reached(self) -> frozenset[int]:
         """Return the definitions whose numbers go into the task's result."""
-        return self._closure(use.target for use in self.task)
+        return self._closure((use.target for use in self.task), of_values=True)
 
     @cached_property
     def perhaps(self) -> frozenset[int]:
         """Return the definitions that a fingerprint may hold: reached, run at import, or in a module looked into."""
         text = _Text(self)
-        found = self.reached
+        found = self._closure(use.target for use in self.task)
         while True:
             modules = self._loaded(text, found)
             looked_into = {
@@ -139,14 +139,16 @@ class Program:
                 queue.append(other)
         return {number for number, name in enumerate(self.modules) if name in files}
 
-    def _closure(self, numbers: Iterable[int]) -> frozenset[int]:
+    def _closure(self, numbers: Iterable[int], *, of_values: bool = False) -> frozenset[int]:
         found: set[int] = set()
         queue = list(numbers)
         while queue:
             number = queue.pop()
             if number not in found:
                 found.add(number)
-                queue += [use.target for use in self.definitions[number].edges]
+                one = self.definitions[number]
+                # What an attribute is set on has to be there, and is not called.
+                queue += [use.target for use in (one.uses if of_values and one.kind == "attribute" else one.edges)]
         return frozenset(found)
 
 

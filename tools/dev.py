@@ -1,4 +1,4 @@
-"""Everything that a newcomer or CI runs, with nothing but Python: ``python3 tools/dev.py demo|test|lint|fuzz|fuzz-code|bench``.
+"""Everything that a newcomer or CI runs, with nothing but Python: ``python3 tools/dev.py COMMAND``.
 
 Environments are made below ``.venv*`` and made again when what they are made of changes.
 """
