@@ -1,7 +1,7 @@
 # Every command sets up what it needs below .venv or .venv-bench*. Without make: python3 tools/dev.py demo (or test, …).
 PYTHON ?= python3
 
-.PHONY: demo test lint fuzz bench clean
+.PHONY: demo test lint fuzz fuzz-code bench clean
 demo:
 	@$(PYTHON) tools/dev.py demo $(foreach flag,$(DEVFLAGS),'$(flag)')
 test:
@@ -11,6 +11,9 @@ lint:
 # Compares 20 000 jobs composed by parcache with the same composed by Hydra. Fewer: FUZZFLAGS='--examples 1000'
 fuzz:
 	@$(PYTHON) tools/dev.py fuzz $(foreach flag,$(DEVFLAGS),'$(flag)') $(FUZZFLAGS)
+# Edits 5000 drawn projects and compares what the fingerprint says. Fewer: FUZZFLAGS='--examples 1000'
+fuzz-code:
+	@$(PYTHON) tools/dev.py fuzz-code $(foreach flag,$(DEVFLAGS),'$(flag)') $(FUZZFLAGS)
 bench:
 	@$(PYTHON) tools/dev.py bench $(foreach flag,$(DEVFLAGS),'$(flag)') $(BENCHFLAGS)
 clean:

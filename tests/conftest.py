@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hydra.core.plugins import Plugins
 
+from tests.editing import Theatre
+
 # The property under which a test records how much it has done.
 COMPARED = "compositions compared with Hydra's"
 
@@ -173,3 +175,11 @@ def backend(request: pytest.FixtureRequest) -> str:
 def launcher(backend: str) -> list[str]:
     """Return the overrides that choose parcache with each backend."""
     return ["-m", "hydra/launcher=parcache", f"hydra/launcher/backend={backend}"]
+
+
+@pytest.fixture(scope="session")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    """Return what plays the edits' cases: one for all that a test process runs."""
+    found = Theatre(tmp_path_factory.mktemp("edits"))
+    yield found
+    found.close()

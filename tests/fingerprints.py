@@ -34,6 +34,7 @@ def serve(request):
         "modules": [source.module for source in found.sources],
         "distributions": dict(found.distributions),
         "dynamic": list(map(str, found.dynamic)),
+        "result": module.main(None) if request["run"] else None,
     }
 
 for line in sys.stdin:
@@ -57,6 +58,7 @@ class Found:
     modules: frozenset[str]
     distributions: dict[str, str]
     dynamic: list[str]
+    result: Any = None
 
 
 class Server:
@@ -102,8 +104,9 @@ class Code:
         main: str | None = None,
         path: Iterable[str] = ("",),
         with_program: bool = False,
+        run: bool = False,
     ) -> Found:
-        """Take the fingerprint of a job whose config has these names."""
+        """Take the fingerprint of a job whose config has these names, and run the task if asked to."""
         answer = self._server.ask(
             {
                 "folder": str(self.folder),
@@ -112,8 +115,10 @@ class Code:
                 "task": task,
                 "main": main and str(self.folder / main),
                 "with_program": with_program,
+                "run": run,
             }
         )
         if "error" in answer:
             raise RuntimeError(answer["error"])
-        return Found(answer["digest"], frozenset(answer["modules"]), answer["distributions"], answer["dynamic"])
+        modules = frozenset(answer["modules"])
+        return Found(answer["digest"], modules, answer["distributions"], answer["dynamic"], answer["result"])

@@ -1,4 +1,4 @@
-"""Everything that a newcomer or CI runs, with nothing but Python: ``python3 tools/dev.py demo|test|lint|fuzz|bench``.
+"""Everything that a newcomer or CI runs, with nothing but Python: ``python3 tools/dev.py COMMAND``.
 
 Environments are made below ``.venv*`` and made again when what they are made of changes.
 """
@@ -21,10 +21,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="Other arguments go to pytest or to the benchmarks.", allow_abbrev=False
     )
-    parser.add_argument("command", choices=["demo", "test", "lint", "fuzz", "bench"])
+    parser.add_argument("command", choices=["demo", "test", "lint", "fuzz", "fuzz-code", "bench"])
     parser.add_argument("--venv", type=Path, help="where the environment lies (default: .venv; for bench .venv-bench)")
     parser.add_argument("--hydra", default="", help="a version specifier such as '<1.4' or '==1.4.0rc3'")
-    parser.add_argument("--examples", type=int, default=20_000, help="how many compositions fuzz compares")
+    parser.add_argument(
+        "--examples", type=int, help="how many compositions fuzz compares (20000), projects fuzz-code draws (5000)"
+    )
     # Not a positional of its own: argparse would part what belongs together, such as the two words of "-k name".
     options, rest = parser.parse_known_args()
     if sys.version_info < (3, 10):  # noqa: UP036 - whatever python3 is, it gets this far
@@ -39,7 +41,9 @@ def main() -> int:
     if options.command == "lint":
         return lint(python)
     if options.command == "fuzz":
-        return fuzz(python, options.examples, rest)
+        return fuzz(python, options.examples or 20_000, rest)
+    if options.command == "fuzz-code":
+        return fuzz_code(python, options.examples or 5_000, rest)
     return run(python, "-m", "pytest", *rest)
 
 
@@ -87,6 +91,12 @@ def fuzz(python: Path, examples: int, arguments: list[str]) -> int:
     os.environ["PARCACHE_FUZZ_EXAMPLES"] = str(examples)
     tests = ["tests/test_composer_differential.py", "-k", "any_sweep"]
     return run(python, "-m", "pytest", *tests, *arguments)
+
+
+def fuzz_code(python: Path, examples: int, arguments: list[str]) -> int:
+    """Edit this many drawn projects for each law of the fingerprint, on all cores."""
+    os.environ["PARCACHE_FUZZ_CODE_EXAMPLES"] = str(examples)
+    return run(python, "-m", "pytest", "tests/test_code_projects.py", *arguments)
 
 
 def lint(python: Path) -> int:
