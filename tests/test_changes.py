@@ -11,9 +11,11 @@ import pytest
 
 from parcache.keys.code import WHOLE
 from parcache.keys.recipe import CODE_OFF as RECIPES_CODE_OFF
+from parcache.model import Input, Watched
 from parcache.report.changes import ABSENT, EXECUTED, Change, Kind, changes
 from parcache.report.evidence import CODE_OFF, Evidence, InputState, Side, config_values, inputs_of
 from parcache.report.text import headline
+from parcache.store.paths import StorePaths
 from parcache.store.store import Store
 from tests.reporting import PARTS, code, evidence, side, store
 
@@ -205,7 +207,7 @@ def test_changes_of_inputs_are_told_with_size_and_time(evidence: Evidence, tmp_p
 
 def test_inputs_of_an_entry_are_taken_by_path() -> None:
     """What an entry tells of its inputs is taken over; one that tells nothing has none."""
-    row = SimpleNamespace(path="data.csv", kind="file", size=3, mtime_ns=7, digest="d1")
-    raw: Any = SimpleNamespace(inputs=lambda: (row,))
-    assert inputs_of(raw) == {"data.csv": InputState("file", 3, 7, "d1")}
-    assert inputs_of(None) == {}
+    raw: Any = SimpleNamespace(watched=Watched((Input("data.csv", "file", 3, 7, "d1"),)).pack())
+    paths = StorePaths("unused")
+    assert inputs_of(raw, paths) == {"data.csv": InputState("file", 3, 7, "d1")}
+    assert inputs_of(None, paths) == {}

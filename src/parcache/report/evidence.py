@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from parcache.errors import CorruptEntryError
+from parcache.model import Watched
 from parcache.store.catalog import read_description, read_without_value
 from parcache.store.entry import RawEntry
 from parcache.store.paths import StorePaths
 from parcache.store.sources import kept_text, text_on_disk
+from parcache.store.store import Store
 from parcache.store.sweeps import KeyParts
 
 CODE_OFF: Final = "off"
@@ -80,13 +81,15 @@ def explanation_of(raw: RawEntry | None) -> dict[str, Any]:
         return {}
 
 
-def inputs_of(raw: RawEntry | None) -> dict[str, InputState]:
+def inputs_of(raw: RawEntry | None, paths: StorePaths) -> dict[str, InputState]:
     """Return what the job of an entry read, by path; paths are relative to where its sweep was started."""
-    try:
-        rows: Any = getattr(raw, "inputs", tuple)()
-        return {row.path: InputState(row.kind, row.size, row.mtime_ns, row.digest) for row in rows}
-    except (CorruptEntryError, AttributeError):
+    if raw is None:
         return {}
+    try:
+        rows = Watched.parse(Store(paths).list_of(raw.watched) or b"").inputs
+    except ValueError:
+        return {}
+    return {row.path: InputState(row.kind, row.size, row.mtime_ns, row.digest) for row in rows}
 
 
 def input_on_disk(path: str, kind: str) -> InputState:

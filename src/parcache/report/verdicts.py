@@ -119,9 +119,9 @@ class _Judge:
             if self._is_past and job.status is Status.MISS
             else None
         )
-        wanted = Side(parts, job.config, values, None if own is None else inputs_of(own))
+        wanted = Side(parts, job.config, values, None if own is None else inputs_of(own, self._paths))
         theirs = self._evidence.explanation(head.key.digest)
-        found = Side(parts_of(head.key), head.key.config, config_values(theirs), inputs_of(whole))
+        found = Side(parts_of(head.key), head.key.config, config_values(theirs), inputs_of(whole, self._paths))
         told = changes(wanted, found, self._evidence, self._heading.ignore, self._heading.cwd)
         note = job.reason
         if not told:

@@ -174,12 +174,13 @@ def major_of(prefix: bytes) -> int | None:
 
 
 class FixedPart(NamedTuple):
-    """What stands before the header, and where the header (``start`` to ``end``) and the appendix lie."""
+    """What stands before the header, and where header (``start`` to ``end``), inputs (from there) and appendix lie."""
 
     run_time_s: float
     created_ns: int
     start: int
     end: int
+    inputs_end: int
     appendix: int
     appendix_bytes: int
 
@@ -193,13 +194,14 @@ def unpack_head(data: bytes, path: str) -> FixedPart:
     """
     if len(data) < _FIXED.size:
         raise CorruptEntryError(path, f"{len(data)} bytes are too few")
-    magic, major, _, header, payload, appendix, run_time_s, created_ns, _, _ = _FIXED.unpack_from(data)
+    magic, major, _, header, inputs, payload, appendix, _, run_time_s, created_ns, _, _ = _FIXED.unpack_from(data)
     if magic != MAGIC or major < MAJOR:
         raise CorruptEntryError(path, "it does not begin like an entry")
     if major > MAJOR:
         raise NewerFormatError(path, major, MAJOR)
     end = _FIXED.size + header
-    return FixedPart(run_time_s, created_ns, _FIXED.size, end, end + payload, appendix)
+    payload_start = end + inputs
+    return FixedPart(run_time_s, created_ns, _FIXED.size, end, payload_start, payload_start + payload, appendix)
 
 
 def unpack(data: bytes, path: str, digest: str) -> RawEntry:
