@@ -209,6 +209,7 @@ class Keyring:
                 self._kept.get(known[1], ""),
                 _closure(fingerprint) if self._cache.audit is not Audit.OFF else None,
                 self._scope,
+                self._cache.packages.excluded,
             )
             found = self._briefs[known] = self._parts.add(brief)
         return found if found is not None else -1

@@ -282,7 +282,9 @@ class Sweep:
             self._go_without(error)
             return None, None
         notes = Notes(store.paths.notes, self._writes)
-        return Fingerprinter(self._identity, with_program=self._collector is None, notes=notes), store
+        return Fingerprinter(
+            self._identity, with_program=self._collector is None, notes=notes, packages=self._settings.cache.packages
+        ), store
 
     def _reader(self, store: Store) -> Callable[[Job], Entry | None]:
         """Return what looks jobs up, for one batch: inputs are looked at once."""

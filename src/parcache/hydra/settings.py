@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from parcache.errors import SettingError
+from parcache.keys.modules import AS_PLACED, Packages
 from parcache.keys.scope import pattern_of
 
 _PREFIX = "hydra.launcher"
@@ -74,6 +75,7 @@ class CacheSettings(NamedTuple):
     code: Code
     audit: Audit = Audit.OFF
     inputs: Inputs = Inputs(is_watched=True)
+    packages: Packages = AS_PLACED
     root: str = ""
 
 
@@ -131,6 +133,7 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         ignore=tuple(item.removeprefix("$.") for item in _texts(f"{_PREFIX}.cache.ignore", cache["ignore"])),
         code=_choice(Code, f"{_PREFIX}.cache.code", cache["code"]),
         audit=_choice(Audit, f"{_PREFIX}.cache.audit", cache["audit"]),
+        packages=_packages(f"{_PREFIX}.cache.packages", cache["packages"]),
         inputs=_inputs(f"{_PREFIX}.cache.inputs", cache["inputs"], started_in),
         root=started_in,
     )
@@ -146,6 +149,15 @@ def _for_audit(settings: CacheSettings) -> CacheSettings:
         expected = f"off with {off}: an audit runs every job and compares it with its key"
         raise SettingError(f"{_PREFIX}.cache.audit", settings.audit.value, expected)
     return settings._replace(mode=Mode.REFRESH)
+
+
+def _packages(key: str, found: object) -> Packages:
+    names = _texts(key, found)
+    for name in names:
+        if not name.removeprefix("!").isidentifier():
+            raise SettingError(key, name, "the name of a top-level package, with a ! before it to leave it out")
+    included = tuple(name for name in names if not name.startswith("!"))
+    return Packages(included, tuple(name[1:] for name in names if name.startswith("!"))) if names else AS_PLACED
 
 
 def _inputs(key: str, found: object, root: str) -> Inputs:

@@ -29,7 +29,7 @@ from parcache.keys.closure import Closure
 from parcache.keys.code import WHOLE, Definition, Details, Fingerprint, Source, content_digest, signature
 from parcache.keys.distributions import versions
 from parcache.keys.memo import Looked, Memo, Notes, Walk, folders_of
-from parcache.keys.modules import Finder, Module, Party
+from parcache.keys.modules import AS_PLACED, Finder, Module, Packages, Party
 from parcache.keys.task import TaskIdentity
 from parcache.keys.units import Table, tabulate
 
@@ -59,13 +59,21 @@ class Fingerprinter:
     Use a new one for each batch: it remembers what it read. Not thread-safe.
     """
 
-    def __init__(self, identity: TaskIdentity, *, with_program: bool = False, notes: Notes | None = None) -> None:
+    def __init__(
+        self,
+        identity: TaskIdentity,
+        *,
+        with_program: bool = False,
+        notes: Notes | None = None,
+        packages: Packages = AS_PLACED,
+    ) -> None:
         """Take up a task.
 
         ``with_program``: what the running program's main module does when it starts counts. ``notes`` keep what was
-        found out for the next time.
+        found out for the next time. ``packages`` are first-party, or not, whatever their place says.
         """
-        self._finder = Finder()
+        self._finder = Finder(packages)
+        self._packages = packages
         self._identity = identity
         self._with_program = with_program
         self._memo = Memo(notes, identity.name) if notes is not None else None
@@ -97,7 +105,8 @@ class Fingerprinter:
         programs = ["__main__"] if program is not None and program.party is Party.FIRST else []
         roots = sorted(self._identity.roots)
         main = self._finder.main()
-        name = digest(encode([roots, sorted(names), programs, main.path if main is not None else None]))
+        asked = [roots, sorted(names), programs, main.path if main is not None else None, self._packages]
+        name = digest(encode(asked))
         if self._memo is not None:
             known = self._memo.walk(name)
             if known is not None:

@@ -16,7 +16,9 @@ from enum import Enum
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import ModuleType
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from parcache.keys.distributions import providers
 
 _OWN = ("parcache", "hydra_plugins.hydra_parcache")
 _SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
@@ -96,14 +98,34 @@ def party_of(path: str) -> Party:
     return Party.FIRST
 
 
+class Packages(NamedTuple):
+    """Top-level packages that the user has called first-party, or not, whatever their place says."""
+
+    included: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    def party(self, name: str, found: Party) -> Party:
+        """Return whose code a module of this name is, where its place says ``found``."""
+        top = name.partition(".")[0]
+        if top in self.included:
+            return Party.FIRST
+        if top in self.excluded:  # by the version of its distribution, if it has one
+            return Party.THIRD if providers(top) else Party.PLATFORM
+        return found
+
+
+AS_PLACED: Final = Packages()
+
+
 class Finder:
     """Looks modules up by name along today's import path, and remembers what it found.
 
     Use a new one for each sweep: files may have come or gone in between. Not thread-safe.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, packages: Packages = AS_PLACED) -> None:
         importlib.invalidate_caches()
+        self._packages = packages
         self._found: dict[str, Module | None] = {}
         self.trees: set[str] = set()
         self.has_asked_memory = False
@@ -111,7 +133,10 @@ class Finder:
     def find(self, name: str) -> Module | None:
         """Return the module of this dotted name, or None. Parent packages are located, never imported."""
         if name not in self._found:
-            self._found[name] = self._locate(name)
+            found = self._locate(name)
+            if found is not None and self._packages is not AS_PLACED:
+                found = found._replace(party=self._packages.party(name, found.party))
+            self._found[name] = found
         return self._found[name]
 
     def find_prefix(self, dotted: str) -> Module | None:
@@ -156,7 +181,9 @@ class Finder:
         self.trees.add(root)
         for name, path in _importable(root):
             found = self.find(name)
-            yield found if found is not None and found.path == path else Module(name, path, party_of(path))
+            if found is None or found.path != path:
+                found = Module(name, path, self._packages.party(name, party_of(path)))
+            yield found
 
     def roots(self) -> Iterator[str]:
         """Yield the folders on the import path that first-party modules can come from, parcache's own left out."""

@@ -88,6 +88,8 @@ class Names:
         found = list(self._own(module, chain))
         below = self.finder.find(f"{module.name}.{first}")
         if below is not None:
+            if not found and "__getattr__" in self.table(module).binders:
+                found.append(Target(Place.BINDING, module, "__getattr__"))  # it may be what imports it
             found += self.denote_in(below.name, rest)
         if found:
             return tuple(found)

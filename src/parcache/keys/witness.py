@@ -121,14 +121,16 @@ class Witness:
         self.unproven(sources)
         return self._loaded
 
-    def end(self, before: Loaded, sources: Sequence[Source]) -> Seen:
+    def end(self, before: Loaded, sources: Sequence[Source], excluded: Sequence[str] = ()) -> Seen:
         """Return what is to be said after a job that began with ``before``.
 
-        A stranger that no fingerprint ever covered stays one for later jobs: they find it imported already.
+        A stranger that no fingerprint ever covered stays one for later jobs: they find it imported already. Modules of
+        ``excluded`` top-level packages are none.
         """
         if before is self._loaded and not self._strangers and self._is_settled(sources):
             return NOTHING
-        strangers = self._new_strangers(set(sys.modules) - before.names, sources)
+        new = {name for name in set(sys.modules) - before.names if name.partition(".")[0] not in excluded}
+        strangers = self._new_strangers(new, sources)
         return Seen(tuple(self.unproven(sources)), tuple(strangers))
 
     def _is_settled(self, sources: Sequence[Source]) -> bool:

@@ -26,7 +26,8 @@ class Brief:
 
     ``sources`` is None where the code does not count. ``record`` and ``explanation`` are JSON data, completed by
     each ticket's own. ``refusal`` says why nothing is to be published at all. ``closure`` is there where the jobs are
-    audited. ``scope`` is None where what jobs read does not count.
+    audited. ``scope`` is None where what jobs read does not count. ``excluded`` are packages whose
+    code the caller vouches for.
     """
 
     store: Store
@@ -37,6 +38,7 @@ class Brief:
     refusal: str = ""
     closure: Closure | None = None
     scope: Scope | None = None
+    excluded: tuple[str, ...] = ()
 
 
 class Ticket(NamedTuple):

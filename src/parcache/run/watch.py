@@ -60,7 +60,7 @@ class Watch:
             if reading is not None:
                 reading.stop()
             if sources is not None and before is not None:
-                seen = watcher.end(before, sources)
+                seen = watcher.end(before, sources, brief.excluded)
         self.stored = self._publish(ticket, brief, seen, reading, value)
         return value
 
