@@ -58,6 +58,7 @@ class Closure:
         self.executed: list[Module] = []
         self.programs: set[Module] = set()
         self.wholes: set[Module] = set()
+        self._whole_names: set[str] = set()
         self.reached: dict[Module, set[int]] = {}
         self.distributions: set[str] = set()
         self.absent: set[str] = set()
@@ -112,6 +113,9 @@ class Closure:
                     continue
                 module, number = self._queue.pop()
                 self._follow_unit(module, self._table(module).units[number])
+            self._reach_below_wholes()
+            if self._queue:
+                continue
             if ANYTHING in self._widest:
                 self._widest.discard(ANYTHING)
                 for module in list(self._everything()):
@@ -122,6 +126,15 @@ class Closure:
                 self._grow(lambda unit: unit.kind == "class")
             if not self._queue and not self._to_run and ANYTHING not in self._widest:
                 return
+
+    def _reach_below_wholes(self) -> None:
+        """Reach all of the submodules of packages of which all counts: imported, they are attributes of theirs."""
+        for module in self.executed[:]:
+            parent = module.name.rpartition(".")[0]
+            while parent:
+                if parent in self._whole_names and module not in self.wholes:
+                    self._whole(module)
+                parent = parent.rpartition(".")[0]
 
     def _grow(self, wanted: Callable[[Unit], bool]) -> None:
         """Reach units of all executed modules; asked again after each round, for these execute more."""
@@ -336,6 +349,7 @@ class Closure:
         if module in self.wholes and not (is_program and module not in self.programs):
             return
         self.wholes.add(module)
+        self._whole_names.add(module.name)
         if is_program:
             self.programs.add(module)
         table = self._table(module)

@@ -160,7 +160,7 @@ class Fingerprinter:
                     (placed if closure.has_place(module, number) else loose).append(form)
                     definitions.append(Definition(source.module, unit.name, source.path, unit.lines, form))
             if placed or loose:
-                forms.append([source.module, placed, sorted(loose)])
+                forms.append([source.module, sorted(table.futures), placed, sorted(loose)])
         dynamic = tuple(sorted(set(closure.dynamic)))
         for construct in dynamic:
             log.debug("dynamic: %s; counting all that it may mean", construct)

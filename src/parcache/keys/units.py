@@ -75,6 +75,7 @@ class Table:
         # Where names come from by imports: by name and of all names, each with the number of its unit.
         self.aliases: dict[str, list[tuple[int, str, str]]] = {}
         self.stars: list[tuple[int, str]] = []
+        self.futures: set[str] = set()  # what comes from __future__ changes what the other units mean
         self.changed: set[str] = set()  # names bound more than once, or whose objects the module itself changes
         for number, unit in enumerate(self.units):
             if unit.kind == "guard":
@@ -85,6 +86,8 @@ class Table:
                 self.binders.setdefault(name, []).append(number)
             for name, module, attribute in unit.aliases:
                 self.aliases.setdefault(name, []).append((number, module, attribute))
+                if module == "__future__":
+                    self.futures.add(attribute)
             self.stars += [(number, module) for module in unit.stars]
             for happening in unit.now:
                 if happening.what in ("store", "statement", "decorator", "call"):
