@@ -222,7 +222,8 @@ class _Text:
             yield f"{name} = {{'f': lambda x: {worth}, 'g': 0}}"
         elif one.kind == "partial":
             self._import(here, "import functools", None)
-            yield from (f"def {name}_whole(by, x):", "    return by", f"{name} = functools.partial({name}_whole, {worth})")
+            yield from (f"def {name}_whole(by, x):", "    return by")
+            yield f"{name} = functools.partial({name}_whole, {worth})"
         elif one.kind == "made":
             yield from (f"def make_{name}(by):", "    def inner(x):", "        return by", "    return inner")
             yield f"{name} = make_{name}({worth})"
