@@ -73,8 +73,8 @@ class Theatre:
         return stage.ran, after
 
     def _stage(self, case: Case) -> _Stage:
-        made_of = (tuple(case.files.items()), case.jobs, case.command, tuple(case.env.items()), case.sites, case.afresh)
-        key = (*made_of, case.prepare)
+        texts, env = tuple(case.files.items()), tuple(case.env.items())
+        key = texts, env, case.jobs, case.command, case.sites, case.prepare, case.afresh, case.backend
         if key not in self._stages:
             place = Path(tempfile.mkdtemp(dir=self._folder))
             stage = _Stage(place, place / "first-store", {})
@@ -90,7 +90,7 @@ class Theatre:
 
     @staticmethod
     def _scene(case: Case, stage: _Stage) -> Scene:
-        overrides = ["hydra/launcher/backend=serial", *case.jobs]
+        overrides = [f"hydra/launcher/backend={case.backend}", *case.jobs]
         return Scene(stage.place / "project", stage.place / "aside", dict(case.env), overrides)
 
     def _sweep(self, case: Case, stage: _Stage, scene: Scene, store: Path, *more: str) -> dict[str, str]:

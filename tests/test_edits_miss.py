@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.editing import Theatre
@@ -12,3 +14,13 @@ from tests.edits import MISSES
 def test_edit_that_matters_runs_the_jobs_that_it_reaches(theatre: Theatre, name: str) -> None:
     """After the edit the jobs that it reaches run again, and return something else; taken back, none runs."""
     theatre.play(MISSES[name])
+
+
+@pytest.mark.parametrize(
+    "name", ["function_named_by_target_only", "monkeypatch", "model_that_one_job_names", "editable_install"]
+)
+def test_edit_that_matters_runs_the_jobs_that_it_reaches_in_fresh_processes(
+    theatre: Theatre, name: str, backend: str
+) -> None:
+    """A fresh process for each command, and each backend's workers, come to the same verdict as forked ones."""
+    theatre.play(replace(MISSES[name], afresh=True, backend=backend))

@@ -6,7 +6,11 @@ from importlib import import_module
 
 from tests.edits.case import Case
 
-_PARTS = ("issue_misses", "issue_hits", "names", "classes", "imports", "effects", "dynamic", "targets", "control")
+_PARTS = (
+    *("usual_misses", "usual_values", "usual_hits", "names", "bindings", "control"),
+    *("classes", "special_methods", "class_bodies", "imports", "programs"),
+    *("mutations", "patches", "registrations", "computed_imports", "lookups", "targets", "configs"),
+)
 
 
 def _collected() -> dict[str, Case]:

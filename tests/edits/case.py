@@ -62,6 +62,7 @@ class Case:
     sites: tuple[str, ...] = ()
     prepare: Action | None = None
     """Makes what is no text file; done again when the edit is taken back."""
+    backend: str = "serial"
     afresh: bool = False
     """Whether each run takes a fresh process instead of a forked one."""
     same_value: bool = False

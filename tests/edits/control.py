@@ -50,8 +50,10 @@ def f(x):
     ),
     body(
         "statement_moved_into_finally",
-        "def f(x):\n    log = []\n    try:\n        log.append(1)\n        return log\n    except ValueError:\n        pass\n    log.append(2)\n    return log\n",
-        "def f(x):\n    log = []\n    try:\n        log.append(1)\n        return log\n    except ValueError:\n        pass\n    finally:\n        log.append(2)\n",
+        "def f(x):\n    log = []\n    try:\n        log.append(1)\n        return log\n"
+        "    except ValueError:\n        pass\n    log.append(2)\n    return log\n",
+        "def f(x):\n    log = []\n    try:\n        log.append(1)\n        return log\n"
+        "    except ValueError:\n        pass\n    finally:\n        log.append(2)\n",
     ),
     body(
         "statement_moved_out_of_a_loop",
@@ -60,8 +62,10 @@ def f(x):
     ),
     body(
         "else_of_a_loop",
-        "def f(x):\n    for n in range(3):\n        if n == 1:\n            break\n    else:\n        return 1\n    return 2\n",
-        "def f(x):\n    for n in range(3):\n        if n == 7:\n            break\n    else:\n        return 1\n    return 2\n",
+        "def f(x):\n    for n in range(3):\n        if n == 1:\n"
+        "            break\n    else:\n        return 1\n    return 2\n",
+        "def f(x):\n    for n in range(3):\n        if n == 7:\n"
+        "            break\n    else:\n        return 1\n    return 2\n",
     ),
     body("chained_comparison", "def f(x): return 0 < x < 1\n", "def f(x): return (0 < x) < 1.5\n"),
     body("parentheses_that_matter", "def f(x): return 2 * x + 3\n", "def f(x): return 2 * (x + 3)\n"),
@@ -81,13 +85,17 @@ def f(x):
     ),
     body(
         "match_statement",
-        "def f(x):\n    match x:\n        case 1 | 2:\n            return 'few'\n        case _:\n            return 'many'\n",
-        "def f(x):\n    match x:\n        case 2 | 3:\n            return 'few'\n        case _:\n            return 'many'\n",
+        "def f(x):\n    match x:\n        case 1 | 2:\n"
+        "            return 'few'\n        case _:\n            return 'many'\n",
+        "def f(x):\n    match x:\n        case 2 | 3:\n"
+        "            return 'few'\n        case _:\n            return 'many'\n",
     ),
     body(
         "order_of_match_cases",
-        "def f(x):\n    match x:\n        case int():\n            return 'int'\n        case 1:\n            return 'one'\n",
-        "def f(x):\n    match x:\n        case 1:\n            return 'one'\n        case int():\n            return 'int'\n",
+        "def f(x):\n    match x:\n        case int():\n"
+        "            return 'int'\n        case 1:\n            return 'one'\n",
+        "def f(x):\n    match x:\n        case 1:\n            return 'one'\n"
+        "        case int():\n            return 'int'\n",
     ),
     body(
         "guard_of_a_match_case",
@@ -99,7 +107,8 @@ def f(x):
         "from helper import f",
         "f(cfg.x)",
         {
-            "helper.py": "import limits\ndef f(x):\n    match x:\n        case limits.ONE:\n            return 1\n    return 2\n",
+            "helper.py": "import limits\ndef f(x):\n    match x:\n"
+            "        case limits.ONE:\n            return 1\n    return 2\n",
             "limits.py": "ONE = 1\n",
         },
         {"limits.py": ("ONE = 1", "ONE = 3")},
@@ -205,13 +214,17 @@ def f(x): return asyncio.run(g())
     ),
     body(
         "exception_type",
-        "def f(x):\n    try:\n        raise KeyError\n    except LookupError:\n        return 1\n    except KeyError:\n        return 2\n",
-        "def f(x):\n    try:\n        raise KeyError\n    except KeyError:\n        return 2\n    except LookupError:\n        return 1\n",
+        "def f(x):\n    try:\n        raise KeyError\n    except LookupError:\n"
+        "        return 1\n    except KeyError:\n        return 2\n",
+        "def f(x):\n    try:\n        raise KeyError\n    except KeyError:\n"
+        "        return 2\n    except LookupError:\n        return 1\n",
     ),
     body(
         "own_exception_class",
-        "class Bad(ValueError):\n    pass\ndef f(x):\n    try:\n        raise Bad\n    except ValueError:\n        return 1\n    except Exception:\n        return 2\n",
-        "class Bad(KeyError):\n    pass\ndef f(x):\n    try:\n        raise Bad\n    except ValueError:\n        return 1\n    except Exception:\n        return 2\n",
+        "class Bad(ValueError):\n    pass\ndef f(x):\n    try:\n        raise Bad\n"
+        "    except ValueError:\n        return 1\n    except Exception:\n        return 2\n",
+        "class Bad(KeyError):\n    pass\ndef f(x):\n    try:\n        raise Bad\n"
+        "    except ValueError:\n        return 1\n    except Exception:\n        return 2\n",
     ),
     body(
         "recursion",

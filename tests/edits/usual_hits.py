@@ -277,7 +277,8 @@ CASES = [
         "",
         "cfg.x",
         {
-            "conf/config.yaml": "x: 1\nout: ${hydra:runtime.output_dir}/x\nat: ${now:%H-%M-%S-%f}\nnumber: ${hydra:job.num}\n"
+            "conf/config.yaml": "x: 1\nout: ${hydra:runtime.output_dir}/x\n"
+            "at: ${now:%H-%M-%S-%f}\nnumber: ${hydra:job.num}\n"
         },
         elsewhere,
         plain=False,

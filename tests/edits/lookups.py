@@ -1,4 +1,4 @@
-"""Attacks by looking things up: names and modules that no source text spells where they are used."""
+"""Attacks by looking names up, in whatever way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ _MODELS = {
     "models/a.py": "def go(): return 1\n",
     "models/b.py": "def go(): return 2\n",
 }
+
 _A = {"models/a.py": ("return 1", "return 10")}
+
 _WHICH = {"conf/config.yaml": "x: 1\nname: a\n"}
 
 
@@ -19,148 +21,6 @@ def store_instance(scene: Scene) -> None:
 
 
 CASES = [
-    miss(
-        "import_module_with_a_computed_name",
-        "import importlib",
-        "importlib.import_module(f'models.{cfg.name}').go()",
-        {**_MODELS, **_WHICH},
-        _A,
-        plain=False,
-    ),
-    miss(
-        "import_module_with_a_name_from_a_helper",
-        "from helper import load",
-        "load(cfg.name).go()",
-        {
-            **_MODELS,
-            **_WHICH,
-            "helper.py": "from importlib import import_module as im\ndef load(n): return im('models.' + n)\n",
-        },
-        _A,
-        plain=False,
-    ),
-    miss(
-        "import_module_of_a_relative_name",
-        "from models import load",
-        "load(cfg.name).go()",
-        {
-            **_MODELS,
-            **_WHICH,
-            "models/__init__.py": "from importlib import import_module\ndef load(n): return import_module('.' + n, __package__)\n",
-        },
-        _A,
-        plain=False,
-    ),
-    miss(
-        "dunder_import",
-        "",
-        "__import__('models.' + cfg.name, fromlist=['go']).go()",
-        {**_MODELS, **_WHICH},
-        _A,
-        plain=False,
-    ),
-    miss(
-        "function_that_imports_passed_around",
-        "import importlib\nfrom helper import call",
-        "call(importlib.import_module, 'models.' + cfg.name).go()",
-        {**_MODELS, **_WHICH, "helper.py": "def call(how, what): return how(what)\n"},
-        _A,
-        plain=False,
-    ),
-    miss(
-        "importer_reached_by_getattr",
-        "import importlib",
-        "getattr(importlib, 'import_' + 'module')('models.' + cfg.name).go()",
-        {**_MODELS, **_WHICH},
-        _A,
-        plain=False,
-    ),
-    miss(
-        "import_of_what_a_list_names",
-        "from helper import MODULES\nimport importlib",
-        "[importlib.import_module(m).go() for m in MODULES]",
-        {**_MODELS, "helper.py": "MODULES = ['models.' + c for c in 'ab']\n"},
-        _A,
-    ),
-    miss(
-        "modules_found_by_pkgutil",
-        "from helper import load_all",
-        "load_all()",
-        {
-            **_MODELS,
-            "helper.py": """
-                import importlib, pkgutil
-                import models
-                def load_all():
-                    names = [found.name for found in pkgutil.iter_modules(models.__path__)]
-                    return [importlib.import_module(f"models.{name}").go() for name in sorted(names)]
-            """,
-        },
-        _A,
-    ),
-    miss(
-        "module_added_for_pkgutil_to_find",
-        "from helper import load_all",
-        "load_all()",
-        {
-            **_MODELS,
-            "helper.py": """
-                import importlib, pkgutil
-                import models
-                def load_all():
-                    names = [found.name for found in pkgutil.iter_modules(models.__path__)]
-                    return [importlib.import_module(f"models.{name}").go() for name in sorted(names)]
-            """,
-        },
-        {"models/c.py": "def go(): return 3\n"},
-    ),
-    miss(
-        "module_loaded_from_its_path",
-        "from helper import load",
-        "load('a').go()",
-        {
-            **_MODELS,
-            "helper.py": """
-                import importlib.util, os
-                def load(name):
-                    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "models", name + ".py")
-                    spec = importlib.util.spec_from_file_location("loaded", path)
-                    module = importlib.util.module_from_spec(spec)
-                    spec.loader.exec_module(module)
-                    return module
-            """,
-        },
-        _A,
-    ),
-    miss(
-        "program_run_by_runpy",
-        "import runpy, os",
-        "runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'script.py'))['VALUE']",
-        {"script.py": "VALUE = 1\n"},
-        {"script.py": ("VALUE = 1", "VALUE = 2")},
-    ),
-    miss(
-        "source_that_is_read_and_executed",
-        "from helper import f",
-        "f(cfg.x)",
-        {
-            "helper.py": """
-                from pathlib import Path
-                space = {}
-                exec(Path(__file__).with_name("body.py").read_text(), space)
-                f = space["f"]
-            """,
-            "body.py": "def f(x): return x + 1\n",
-        },
-        {"body.py": ("x + 1", "x + 2")},
-    ),
-    miss(
-        "program_run_as_a_process",
-        "import subprocess, sys, os",
-        "int(subprocess.check_output([sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'script.py')]))",
-        {"script.py": "print(1)\n"},
-        {"script.py": "print(2)\n"},
-    ),
     miss(
         "getattr_with_a_name_from_the_config",
         "import helper",
