@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_hydra
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {
     path: path.relative_to(ROOT / base).with_suffix("").parts

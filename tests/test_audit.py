@@ -26,6 +26,8 @@ from parcache.store.paths import StorePaths
 from parcache.store.store import Store
 from tests.audits import MECHANISMS, fingerprint
 
+pytestmark = pytest.mark.any_hydra
+
 
 @pytest.fixture(params=MECHANISMS)
 def mechanism(request: pytest.FixtureRequest) -> Iterator[str]:

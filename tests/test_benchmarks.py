@@ -17,6 +17,8 @@ from benchmarks.options import PARTS, read_options
 from benchmarks.report import as_json, quantity, render, render_finding, render_table, save
 from benchmarks.series import Finding, Goal, Part, Series, Table, differences, ratios, sums
 
+pytestmark = pytest.mark.any_hydra
+
 
 def test_ratios_divide_round_by_round() -> None:
     """The samples of the same round are divided, so that a slow minute is slow on both sides."""

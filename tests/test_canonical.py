@@ -26,6 +26,8 @@ from parcache.keys.canonical import (
     prune,
 )
 
+pytestmark = pytest.mark.any_hydra
+
 
 class Color(Enum):
     RED = "red"

@@ -18,6 +18,8 @@ from parcache.store.sources import kept_text, text_on_disk
 from parcache.store.store import Store
 from tests.storing import KEY, OTHER, published
 
+pytestmark = pytest.mark.any_hydra
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:

@@ -19,6 +19,8 @@ from parcache.store.paths import StorePaths
 from parcache.store.store import Store
 from tests.reporting import PARTS, code, evidence, side, store
 
+pytestmark = pytest.mark.any_hydra
+
 __all__ = ["evidence", "store"]
 
 

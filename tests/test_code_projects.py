@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from tests.code_trees import Program, programs
 from tests.fingerprints import Code, Found, Server
 
+pytestmark = pytest.mark.any_hydra
+
 # Projects in all for each law; `make fuzz-code` asks for more.
 EXAMPLES = int(os.environ.get("PARCACHE_FUZZ_CODE_EXAMPLES", "60"))
 FUZZING = "PARCACHE_FUZZ_CODE_EXAMPLES" in os.environ

@@ -20,6 +20,8 @@ from hypothesis.extra import numpy as hnp
 from parcache.errors import UnstorableResultError
 from parcache.store.codec import CLOUDPICKLE, PLAIN, decode, encode
 
+pytestmark = pytest.mark.any_hydra
+
 Point = namedtuple("Point", "x y")
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from parcache.keys.distributions import normalized, providers, versions
 
+pytestmark = pytest.mark.any_hydra
+
 
 def told_by_the_standard_library() -> dict[str, set[str]]:
     """Return every top-level name with its distributions, by the slow way and with Python 3.10's gap filled."""

@@ -9,6 +9,8 @@ import pytest
 from tests.editing import Theatre
 from tests.edits import HITS
 
+pytestmark = pytest.mark.any_hydra
+
 
 @pytest.mark.parametrize("name", HITS)
 def test_edit_that_cannot_matter_runs_nothing(theatre: Theatre, name: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.editing import Theatre
 from tests.edits import MISSES
 
+pytestmark = pytest.mark.any_hydra
+
 
 @pytest.mark.parametrize("name", MISSES)
 def test_edit_that_matters_runs_the_jobs_that_it_reaches(theatre: Theatre, name: str) -> None:

@@ -28,6 +28,8 @@ from parcache.store.entry import (
     unpack_whole,
 )
 
+pytestmark = pytest.mark.any_hydra
+
 GOLDEN = Path(__file__).parent / "golden" / "entry.bin"
 KEY = Key("ab" * 20, 1, "c0" * 20, "de" * 20, "3.11", "pepper", (("SEED", "7"), ("UNSET", None)))
 FIXED = struct.Struct("<8sHHIIQQQdq32s16s")

@@ -14,6 +14,8 @@ import pytest
 import parcache.errors
 from parcache.errors import ParcacheError
 
+pytestmark = pytest.mark.any_hydra
+
 SAMPLES = {"str": "a 'text'", "int": 3, "object": {"a": 1}, "Sequence[str]": ("beta", "alpha"), "float": 1.5}
 
 

@@ -13,6 +13,8 @@ import pytest
 from parcache.errors import RemoteJobError
 from parcache.run.failure import Frozen, freeze, thaw
 
+pytestmark = pytest.mark.any_hydra
+
 # ruff: noqa: F821 - the names of groups are used where WITH_GROUPS says that they exist
 WITH_GROUPS = sys.version_info >= (3, 11)  # before, Python has neither notes nor groups
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.fingerprints import Code, Server
 
+pytestmark = pytest.mark.any_hydra
+
 PROJECT = {
     "app.py": "import helper\n\ndef main(cfg):\n    return helper.f(cfg)\n",
     "helper.py": "def f(x):\n    return x + 1\n",

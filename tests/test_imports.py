@@ -11,6 +11,8 @@ from parcache.keys.dotted import dotted_names
 from parcache.keys.units import tabulate
 from tests.fingerprints import Code, Server
 
+pytestmark = pytest.mark.any_hydra
+
 APP = "def main(cfg):\n    return cfg\n"
 # What is edited is `hit.py` or what stands first here; each case is app.py and what else it needs.
 REACHED: dict[str, dict[str, str]] = {

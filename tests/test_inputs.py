@@ -28,6 +28,8 @@ from parcache.keys.scope import Rules, Scope, relative
 from parcache.keys.trees import tree_of
 from parcache.model import ABSENT, FILE, FOLDER, TREE, Input, Watched
 
+pytestmark = pytest.mark.any_hydra
+
 OLD = (10**18, 10**18)
 
 

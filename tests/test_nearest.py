@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from parcache.report.evidence import Evidence
 from parcache.report.nearest import Neighbourhood
 from parcache.store.catalog import Head
 from parcache.store.store import Store
 from parcache.store.sweeps import KeyParts
 from tests.reporting import PARTS, evidence, head, key, publish, store
+
+pytestmark = pytest.mark.any_hydra
 
 __all__ = ["evidence", "store"]
 

@@ -9,6 +9,8 @@ import pytest
 
 from parcache.keys.normal_form import normal_form
 
+pytestmark = pytest.mark.any_hydra
+
 
 def form(text: str, *, docs: bool = False) -> bytes:
     return normal_form(ast.parse(dedent(text)), keep_docstrings=docs)

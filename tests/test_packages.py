@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import Project
 from tests.edits.case import SITE
 
+pytestmark = pytest.mark.any_hydra
+
 APP = """
 import os, sys
 import hydra

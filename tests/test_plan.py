@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parcache.model import Entry, Job, Key
 from parcache.run.plan import make_plan
+
+pytestmark = pytest.mark.any_hydra
 
 DIGESTS = st.sampled_from(["a", "b", "c", "d"])
 

@@ -13,6 +13,8 @@ from parcache.errors import UnkeyableConfigError
 from parcache.keys.canonical import MISSING, Expression, Record, Unresolvable, digest, encode
 from parcache.keys.recipe import RECIPE, make_key
 
+pytestmark = pytest.mark.any_hydra
+
 GOLDEN = Path(__file__).parent / "golden" / "keys.json"
 
 

@@ -34,6 +34,8 @@ from parcache.run.watch import Watch
 from parcache.store.entry import unpack
 from parcache.store.store import Store
 
+pytestmark = pytest.mark.any_hydra
+
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from parcache.errors import (
     UnknownBackendError,
 )
 
+pytestmark = pytest.mark.any_hydra
+
 BACKENDS = """
     class Whole:
         def __init__(self, queue="short", capacity=1):

@@ -18,6 +18,8 @@ from parcache.store.store import Store
 from parcache.store.sweeps import Heading, RecordedJob, Status, SweepRecord
 from tests.reporting import PARTS, code, evidence, head, key, publish, store
 
+pytestmark = pytest.mark.any_hydra
+
 __all__ = ["evidence", "store"]
 
 

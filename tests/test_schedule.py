@@ -17,6 +17,8 @@ from parcache.run.parts import Parts
 from parcache.run.schedule import TARGET_S, Lost, ParcelSize, run_units
 from parcache.run.unit import Delivery, Parcel, Unit
 
+pytestmark = pytest.mark.any_hydra
+
 
 class Refusal(RuntimeError):
     pass

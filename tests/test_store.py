@@ -21,6 +21,8 @@ from parcache.store.entry import MAJOR, MINOR, unpack
 from parcache.store.store import Store
 from tests.storing import KEY, VALUE, Opaque, publish, published, scratch_files
 
+pytestmark = pytest.mark.any_hydra
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:

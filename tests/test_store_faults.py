@@ -27,6 +27,8 @@ from parcache.store.store import Store
 from parcache.store.sweeps import Heading, records
 from tests.storing import KEY, OTHER, VALUE, Opaque, publish, published, scratch_files
 
+pytestmark = pytest.mark.any_hydra
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:

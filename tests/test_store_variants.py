@@ -18,6 +18,8 @@ from parcache.store import files
 from parcache.store.store import Store
 from tests.storing import KEY, VALUE, published, scratch_files
 
+pytestmark = pytest.mark.any_hydra
+
 STAMP = "1:2:3:4"
 
 

@@ -17,6 +17,8 @@ import pytest
 from parcache.errors import UnkeyableCodeError
 from parcache.keys.task import TaskIdentity, identify
 
+pytestmark = pytest.mark.any_hydra
+
 SOURCE = """
     import collections, enum, functools, threading
     from other import wrap

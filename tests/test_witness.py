@@ -12,6 +12,8 @@ import pytest
 
 from parcache.keys.witness import process_start_ns
 
+pytestmark = pytest.mark.any_hydra
+
 PRELUDE = """
 import importlib, os, py_compile, sys, time
 sys.path.insert(0, os.getcwd())
