@@ -2,7 +2,8 @@
 
 The source says what a module binds; a script's loop, an argument parser or an assignment from outside
 (``train.LR = 3``) says something else. So plain data that the task function, and what it calls by name, finds in
-globals and class attributes counts as it is when the sweep starts.
+globals and class attributes counts as it is when the sweep starts; and so does a function that somebody has put in
+another's place (``train.loss = my_loss``).
 
 What holds some of it beside other things is looked through: partials, bound methods, closures, defaults, containers,
 instances of first-party classes.
@@ -27,7 +28,7 @@ from types import (
     MethodType,
     ModuleType,
 )
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableConfigError
 from parcache.keys.arrays import array_form
@@ -46,11 +47,22 @@ _NAMESPACES: Final = frozenset({"types.SimpleNamespace", "argparse.Namespace"})
 _DESCRIPTORS: Final = (MemberDescriptorType, GetSetDescriptorType)
 
 
-def global_values(task: Any) -> list[tuple[str, bytes]]:
-    """Return (qualified name, form) of the plain data that the task's code reads from globals and class attributes."""
+class Read(NamedTuple):
+    """What the task's code finds in globals.
+
+    ``values`` are (qualified name, form) of plain data, ``roots`` of the closure functions that are not in the places
+    that their source gives them.
+    """
+
+    values: list[tuple[str, bytes]]
+    roots: frozenset[tuple[str, str]]
+
+
+def read_globals(task: Any) -> Read:
+    """Return what the task's code reads from globals and class attributes."""
     walk = _Walk()
     walk.callable(task)
-    return sorted(walk.values.items())
+    return Read(sorted(walk.values.items()), frozenset(walk.roots))
 
 
 class _Walk:
@@ -58,6 +70,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
+        self.roots: set[tuple[str, str]] = set()
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # so that no id is used again
 
@@ -85,6 +98,8 @@ class _Walk:
 
     def found(self, name: str, value: Any) -> None:
         """Take what a name stands for: note plain data, walk code, and look for both in what holds them."""
+        if isinstance(value, FunctionType):
+            self._placed(name, value)
         if (
             isinstance(value, (FunctionType, MethodType, type, functools.partial))
             or _held(value, "__wrapped__") is not None
@@ -110,6 +125,15 @@ class _Walk:
             self.callable(type(value), f"{name}.__class__")
             for attribute, item in sorted((_held(value, "__dict__") or {}).items()):
                 self.found(f"{name}.{attribute}", item)
+
+    def _placed(self, name: str, function: FunctionType) -> None:
+        """Note a function that stands under another name than its own: somebody may have put it there by hand."""
+        module = function.__globals__.get("__name__") or ""
+        own = f"{logical_name(function.__module__ or module)}.{function.__qualname__}"
+        if own != name and _is_first_party(module, function.__globals__.get("__file__")):
+            self._note(f"{name}.<is>", encode(own))
+            first = function.__qualname__.partition(".")[0]
+            self.roots.add((module, f"{first}@{function.__code__.co_firstlineno}"))
 
     def _note(self, name: str, form: bytes) -> None:
         unique, number = name, 1
@@ -160,6 +184,7 @@ class _Walk:
             for name, member in sorted(vars(base).items()):
                 inner = _held(member, "__func__") or _held(member, "fget") or member
                 if isinstance(inner, FunctionType):
+                    self._placed(f"{qualified_name(base)}.{name}", inner)
                     self.callable(inner, f"{qualified_name(base)}.{name}")
                 elif not name.startswith("__"):
                     self.found(f"{qualified_name(base)}.{name}", member)

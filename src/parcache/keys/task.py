@@ -31,7 +31,7 @@ from typing import Any, Final, NamedTuple
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
 from parcache.keys.arrays import array_form
 from parcache.keys.canonical import encode
-from parcache.keys.globals import global_values
+from parcache.keys.globals import read_globals
 from parcache.keys.modules import Party, logical_name, party_of, qualified_name
 from parcache.keys.normal_form import normal_form
 
@@ -81,10 +81,11 @@ def identify(task: Any) -> TaskIdentity:
     """
     inspector = _Inspector(_display_name(task))
     try:
-        form = encode([inspector.visit(task, "task", 0), global_values(task)])
+        read = read_globals(task)
+        form = encode([inspector.visit(task, "task", 0), read.values])
     except UnkeyableConfigError as error:
         raise UnkeyableCodeError(inspector.name, f"{error.path}: {error.problem}") from None
-    return TaskIdentity(inspector.name, form, frozenset(inspector.roots))
+    return TaskIdentity(inspector.name, form, frozenset(inspector.roots) | read.roots)
 
 
 def _display_name(task: Any) -> str:
