@@ -1,7 +1,7 @@
 # Every command sets up what it needs below .venv or .venv-bench*. Without make: python3 tools/dev.py demo (or test, …).
 PYTHON ?= python3
 
-.PHONY: demo test lint fuzz fuzz-code bench clean
+.PHONY: demo test lint fuzz fuzz-code bench bench-edits clean
 demo:
 	@$(PYTHON) tools/dev.py demo $(foreach flag,$(DEVFLAGS),'$(flag)')
 test:
@@ -16,5 +16,8 @@ fuzz-code:
 	@$(PYTHON) tools/dev.py fuzz-code $(foreach flag,$(DEVFLAGS),'$(flag)') $(FUZZFLAGS)
 bench:
 	@$(PYTHON) tools/dev.py bench $(foreach flag,$(DEVFLAGS),'$(flag)') $(BENCHFLAGS)
+# Which edits other caching tools notice: a quarter of an hour. One tool: BENCHFLAGS='--tools joblib'
+bench-edits:
+	@$(PYTHON) tools/dev.py bench-edits $(foreach flag,$(DEVFLAGS),'$(flag)') $(BENCHFLAGS)
 clean:
 	rm -rf .venv .venv-bench* .ci/envs

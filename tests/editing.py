@@ -40,37 +40,33 @@ class Theatre:
     def close(self) -> None:
         self._apps.close()
 
-    def play(self, case: Case) -> None:
-        """Insist that an edit makes those jobs run again that it must, and that taking it back makes none run."""
+    def verdict(self, case: Case) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+        """Return what each job returned that ran at first, after the edit, and after it was taken back."""
         stage = self._stage(case)
         scene = self._scene(case, stage)
         store = stage.place / "store"
         shutil.rmtree(store, ignore_errors=True)
         shutil.copytree(stage.store, store)
         try:
-            _edit(case, scene)
+            apply_edit(case, scene)
             after = self._sweep(case, stage, scene, store)
         finally:
-            scene = _restored(case, scene, self._scene(case, stage))
-        wanted = set(stage.ran) if case.again == ALL else set(case.again)
+            scene = restored(case, scene, self._scene(case, stage))
+        text = stage.text
+        again = self._sweep(case, stage, scene, store)
+        if case.may_refuse and any(words in text and words in stage.text for words in _REFUSALS):
+            again = {}
+        return stage.ran, after, again
+
+    def play(self, case: Case) -> None:
+        """Insist that an edit makes those jobs run again that it must, and that taking it back makes none run."""
+        first, after, again = self.verdict(case)
+        wanted = set(first) if case.again == ALL else set(case.again)
         assert set(after) == wanted, f"ran after the edit: {sorted(after)}, should have: {sorted(wanted)}"
         if not case.same_value:
-            alike = [job for job in after if after[job] == stage.ran[job]]
+            alike = [job for job in after if after[job] == first[job]]
             assert not alike, f"the edit does not change what these jobs return: {alike}"
-        again = self._sweep(case, stage, scene, store)
-        if not (case.may_refuse and any(words in stage.text for words in _REFUSALS)):
-            assert not again, f"ran after the edit was taken back: {sorted(again)}"
-
-    def would_return(self, case: Case) -> tuple[dict[str, str], dict[str, str]]:
-        """Return what each job returns before and after the edit, by running it without a cache."""
-        stage = self._stage(case)
-        scene = self._scene(case, stage)
-        try:
-            _edit(case, scene)
-            after = self._sweep(case, stage, scene, stage.place / "none", "hydra.launcher.cache.mode=off")
-        finally:
-            _restored(case, scene, self._scene(case, stage))
-        return stage.ran, after
+        assert not again, f"ran after the edit was taken back: {sorted(again)}"
 
     def _stage(self, case: Case) -> _Stage:
         texts, env = tuple(case.files.items()), tuple(case.env.items())
@@ -80,7 +76,7 @@ class Theatre:
             stage = _Stage(place, place / "first-store", {})
             scene = self._scene(case, stage)
             scene.aside.mkdir(parents=True)
-            _write(scene.folder, case.files)
+            write_files(scene.folder, case.files)
             if case.prepare is not None:
                 case.prepare(scene)
             stage.ran = self._sweep(case, stage, scene, stage.store)
@@ -93,7 +89,7 @@ class Theatre:
         overrides = [f"hydra/launcher/backend={case.backend}", *case.jobs]
         return Scene(stage.place / "project", stage.place / "aside", dict(case.env), overrides)
 
-    def _sweep(self, case: Case, stage: _Stage, scene: Scene, store: Path, *more: str) -> dict[str, str]:
+    def _sweep(self, case: Case, stage: _Stage, scene: Scene, store: Path) -> dict[str, str]:
         """Return, for each job that ran, what it returned."""
         stage.sweeps += 1
         runs = stage.place / "runs"
@@ -107,7 +103,7 @@ class Theatre:
         }
         command = [*case.command, *_COMMON, f"hydra.sweep.dir={stage.place}/sweeps/{stage.sweeps}"]
         run = run_afresh if case.afresh else self._apps.run
-        ended = run([*command, *scene.overrides, *more], scene.folder, env, case.sites, stage.place / "output")
+        ended = run([*command, *scene.overrides], scene.folder, env, case.sites, stage.place / "output")
         stage.text = ended.text
         assert ended.code == 0, ended.text
         if not runs.exists():
@@ -118,7 +114,8 @@ class Theatre:
         return ran
 
 
-def _write(folder: Path, files: Mapping[str, str]) -> None:
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write the files whose content is another one."""
     for name, text in files.items():
         path = folder / name
         if path.exists() and path.read_text() == text:
@@ -127,7 +124,8 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         path.write_text(text)
 
 
-def _edit(case: Case, scene: Scene) -> None:
+def apply_edit(case: Case, scene: Scene) -> None:
+    """Do to a project what a case says."""
     if callable(case.edit):
         case.edit(scene)
         return
@@ -136,10 +134,10 @@ def _edit(case: Case, scene: Scene) -> None:
         if text is None:
             (scene.folder / path).unlink()
         else:
-            _write(scene.folder, {path: text})
+            write_files(scene.folder, {path: text})
 
 
-def _restored(case: Case, scene: Scene, original: Scene) -> Scene:
+def restored(case: Case, scene: Scene, original: Scene) -> Scene:
     """Take back whatever an edit did to a project; return the scene as it was."""
     if not original.folder.exists():
         scene.folder.rename(original.folder)
@@ -153,7 +151,7 @@ def _restored(case: Case, scene: Scene, original: Scene) -> Scene:
             path.unlink()
         else:
             shutil.rmtree(path)
-    _write(original.folder, case.files)
+    write_files(original.folder, case.files)
     if case.prepare is not None:
         case.prepare(original)
     return original

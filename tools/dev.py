@@ -21,8 +21,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="Other arguments go to pytest or to the benchmarks.", allow_abbrev=False
     )
-    parser.add_argument("command", choices=["demo", "test", "lint", "fuzz", "fuzz-code", "bench"])
-    parser.add_argument("--venv", type=Path, help="where the environment lies (default: .venv; for bench .venv-bench)")
+    parser.add_argument("command", choices=["demo", "test", "lint", "fuzz", "fuzz-code", "bench", "bench-edits"])
+    parser.add_argument("--venv", type=Path, help="where the environment lies (default: .venv, .venv-bench…)")
     parser.add_argument("--hydra", default="", help="a version specifier such as '<1.4' or '==1.4.0rc3'")
     parser.add_argument(
         "--examples", type=int, help="how many compositions fuzz compares (20000), projects fuzz-code draws (5000)"
@@ -35,6 +35,9 @@ def main() -> int:
     if options.command == "bench":  # the peers bring plugins into every Hydra app: not into the tests' environment
         python = environment(options.venv or ROOT / ".venv-bench", options.hydra, "bench")
         return run(python, "-m", "benchmarks", *rest)
+    if options.command == "bench-edits":
+        python = environment(options.venv or ROOT / ".venv-bench-edits", options.hydra, "bench-edits")
+        return run(python, "-m", "benchmarks.edits", *rest)
     python = environment(options.venv or ROOT / ".venv", options.hydra, "test,lint,examples")
     if options.command == "demo":
         return demo(python)
