@@ -52,6 +52,13 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             yield from nested(const)
 
 
+def reads_docstrings(code: CodeType) -> bool:
+    """Tell whether code asks for a docstring; that the body of a class stores its own is no question."""
+    return any(
+        step.argval == "__doc__" and step.opname != "STORE_NAME" for each in nested(code) for step in _steps(each)
+    )
+
+
 def dotted_constants(code: CodeType) -> Iterator[str]:
     """Yield the strings of code that read like dotted names."""
     for each in nested(code):

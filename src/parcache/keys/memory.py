@@ -17,7 +17,7 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, Modu
 from typing import Any, Final, get_args, get_origin
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
-from parcache.keys.bytecode import code_form, dotted_constants, nested, reads
+from parcache.keys.bytecode import code_form, dotted_constants, nested, reads, reads_docstrings
 from parcache.keys.canonical import encode
 from parcache.keys.globals import TOLD_BY_REPR
 from parcache.keys.modules import MENTIONED, has_source, logical_name, qualified_name
@@ -26,7 +26,7 @@ Visit = Callable[[Any, str, int], Any]
 _DESCRIPTORS: Final = (MemberDescriptorType, GetSetDescriptorType)
 _WHOLE_SESSION: Final = ("eval", "exec", "globals")  # they may read any of its names
 _WIDE_ATTRIBUTES: Final = frozenset({"__subclasses__", "__globals__", "f_globals", "f_back"})
-_TUPLE_FIELD: Final = "collections._tuplegetter"
+_TUPLE_FIELD: Final = ("collections._tuplegetter", "_collections._tuplegetter")
 _CLASS_BOOKKEEPING: Final = frozenset(
     {
         "__module__",
@@ -71,8 +71,7 @@ class Memory:
         found = reads(code, space.get("__package__") or "")
         self._roots.update(found.imports)
         self._docs.append([function.__qualname__, function.__doc__])
-        if any("__doc__" in each.co_names for each in nested(code)):
-            self._reads_docs = True
+        self._reads_docs = self._reads_docs or reads_docstrings(code)
         for name in {name for each in nested(code) for name in each.co_names} & _WIDE_ATTRIBUTES:
             raise UnkeyableCodeError(self._task, f"it reads {name}, and so any name of the session")
         self._roots.update((text, MENTIONED) for text in dotted_constants(code))
@@ -236,7 +235,7 @@ def _own_annotations(cls: type) -> dict[str, Any]:
 
 
 def _is_tuple_field(member: Any) -> bool:
-    return f"{type(member).__module__}.{type(member).__qualname__}" == _TUPLE_FIELD  # _fields has their order
+    return f"{type(member).__module__}.{type(member).__qualname__}" in _TUPLE_FIELD  # _fields has their order
 
 
 def _as_imported(value: Any) -> tuple[str, str] | None:
