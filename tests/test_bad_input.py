@@ -161,12 +161,26 @@ WITHOUT_SOURCE = """
 """
 
 
-def test_task_without_source_runs_without_a_cache(project: Project, launcher: list[str]) -> None:
-    """A task function made by exec is named in one line; its jobs run and are not stored."""
+WITHOUT_A_FORM = WITHOUT_SOURCE.replace(
+    "    exec(\n", "    import random\n    dice = random.Random(1)\n\n    exec(\n", 1
+).replace('"    return cfg.x', '"    dice.random()\\n"\n        "    return cfg.x')
+
+
+def test_task_without_source_is_cached(project: Project, launcher: list[str]) -> None:
+    """A task function made by exec counts as what is in memory: another text is a miss."""
     project.write(app=WITHOUT_SOURCE)
+    project.run(*launcher, "x=1,2").check()
+    assert "2 hits" in project.run(*launcher, "x=1,2").check().summary
+    project.write(app=WITHOUT_SOURCE.replace("return cfg.x", "return -cfg.x"))
+    assert "2 misses" in project.run(*launcher, "x=1,2").check().summary
+
+
+def test_task_without_source_that_reads_dice_runs_without_a_cache(project: Project, launcher: list[str]) -> None:
+    """A global without a stable form is named in one line; the jobs run and are not stored."""
+    project.write(app=WITHOUT_A_FORM)
     result = project.run(*launcher, "x=1,2").check()
     assert "2 misses, 0 failed" in result.summary
-    assert result.out.count("Cannot fingerprint the code of app:compute") == 1
+    assert result.out.count("Cannot fingerprint the code of app:compute: task.<global dice> carries a") == 1
     assert "hydra.launcher.cache.code=off" in result.out
     assert project.entries() == []
 
@@ -175,18 +189,19 @@ def test_task_without_source_is_cached_when_the_caller_vouches_for_its_code(
     project: Project, launcher: list[str]
 ) -> None:
     """cache.code=off takes the code out of the key."""
-    project.write(app=WITHOUT_SOURCE)
+    project.write(app=WITHOUT_A_FORM)
     project.run(*launcher, "x=1,2", "hydra.launcher.cache.code=off").check()
     assert "2 hits" in project.run(*launcher, "x=1,2", "hydra.launcher.cache.code=off").check().summary
 
 
-def test_task_from_a_prompt_runs_without_a_cache(project: Project) -> None:
-    """A task function typed into an interpreter has no source: the sweep runs, and says why nothing is stored."""
+def test_task_from_a_prompt_that_reads_a_lock_runs_without_a_cache(project: Project) -> None:
+    """A task function typed into an interpreter reads what has no stable form: the sweep runs, and says so."""
     conf = str(project.folder / "conf")
     program = f"""
-import hydra, parcache
+import hydra, parcache, threading
+lock = threading.Lock()
 def task(cfg):
-    return cfg.x
+    return cfg.x if not lock.locked() else None
 
 with hydra.initialize_config_dir(config_dir={conf!r}, version_base=None):
     print("results", parcache.sweep(task, overrides=["x=1,2"], backend="serial"))
@@ -196,7 +211,7 @@ with hydra.initialize_config_dir(config_dir={conf!r}, version_base=None):
         [sys.executable, "-i"], input=program, capture_output=True, text=True, cwd=project.folder, check=True
     )
     assert "results [1, 2]" in found.stdout
-    assert "it was not read from a source file" in found.stdout + found.stderr
+    assert "task.<global lock> carries a _thread.lock" in found.stdout + found.stderr
 
 
 def test_entry_that_is_damaged_is_a_miss_with_one_warning(project: Project, backend: str) -> None:

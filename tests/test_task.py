@@ -86,6 +86,8 @@ SOURCE = """
     namespace = {"__name__": __name__}
     exec("def executed(cfg): return 1", namespace)
     executed = namespace["executed"]
+    exec("def executed(cfg): return 2", namespace)
+    executed2 = namespace["executed"]
 """
 OTHER = """
     import functools
@@ -154,6 +156,10 @@ DIFFERENT: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "hidden slot": lambda m: (m.Slots(1, 1), m.Slots(1, 2)),
     "bound method": lambda m: (m.State(1).method, m.State(2).method),
     "class method": lambda m: (m.State.by_class, m.Child.by_class),
+    "made by exec": lambda m: (m.executed, m.executed2),
+    "partial of exec": lambda m: (m.functools.partial(m.executed), m.functools.partial(m.executed2)),
+    "closure over exec": lambda m: (m.make(m.executed), m.make(m.executed2)),
+    "partial's dict key": lambda m: (partial(m, {(1, 2): 1}), partial(m, {(1, 3): 1})),
     "local class": lambda m: (m.make_class(1)(), m.make_class(2)()),
     "local class as value": lambda m: (partial(m, m.make_class(1)), partial(m, m.make_class(2))),
 }
@@ -176,6 +182,7 @@ SAME: dict[str, Callable[[Any], Any]] = {
     "local class": lambda m: m.make_class(1)(),
     "enum": lambda m: partial(m, m.Color.RED),
     "named tuple": lambda m: partial(m, m.Options(1)),
+    "made by exec": lambda m: m.executed,
     "scalar": lambda m: partial(m, np.float64(0.1)),
     "cycle": lambda m: partial(m, m.cycle(0)),
 }
@@ -188,9 +195,6 @@ def test_identify_made_again_same_form(m: Any, name: str) -> None:
 
 
 REFUSED: dict[str, Callable[[Any], Any]] = {
-    "made by exec": lambda m: m.executed,
-    "partial of exec": lambda m: m.functools.partial(m.executed),
-    "closure over exec": lambda m: m.make(m.executed),
     "lock": lambda m: m.Frozen(),
     "generator": lambda m: partial(m, (i for i in [])),
     "object array": lambda m: partial(m, np.array([object()])),
@@ -199,7 +203,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "int subclass": lambda m: partial(m, m.Number(1)),
     "float subclass with state": lambda m: partial(m, m.Real(1)),
     "too deep": lambda m: partial(m, m.chain(100, 1)),
-    "dict key": lambda m: partial(m, {(1, 2): 1}),
+    "dict key": lambda m: partial(m, {m.Number(1): 1}),
 }
 
 
@@ -210,12 +214,11 @@ def test_identify_no_stable_form_refused(m: Any, name: str) -> None:
         identify(REFUSED[name](m))
 
 
-def test_identify_function_from_stdin_refused() -> None:
-    """A function that was typed in is refused, and the message says where it comes from."""
-    namespace: dict[str, Any] = {"__name__": "typed_in"}
-    exec(compile("def task(cfg): return 1", "<stdin>", "exec"), namespace)
-    with pytest.raises(UnkeyableCodeError, match="<stdin>"):
-        identify(namespace["task"])
+def test_identify_function_by_exec_counts_its_module() -> None:
+    """Whatever code of a module has made a function by exec counts."""
+    namespace: dict[str, Any] = {"__name__": __name__}
+    exec("def task(cfg): return 1", namespace)
+    assert (__name__, "") in identify(namespace["task"]).roots
 
 
 def test_identify_wrapper_both_modules_count(m: Any) -> None:

@@ -110,11 +110,14 @@ class UnkeyableCodeError(ParcacheError, TypeError):
         super().__init__(task, problem)
         self.task, self.problem = task, problem
 
+    def _way_out(self) -> str:
+        return "Make it in the function" if self.problem.startswith("task.<global ") else "Define it in a file"
+
     def __str__(self) -> str:
         """Name the task function, the problem and both ways out."""
         return (
             f"Cannot fingerprint the code of {self.task}: {self.problem}. "
-            "Define it in a file, or take the code out of the key: hydra.launcher.cache.code=off."
+            f"{self._way_out()}, or take the code out of the key: hydra.launcher.cache.code=off."
         )
 
 

@@ -47,7 +47,7 @@ from parcache.run.plan import make_plan
 from parcache.run.record import EXPLAIN_VARIABLE, Explained, Recorder, in_store
 from parcache.run.summary import summary_line
 from parcache.run.unit import Unit
-from parcache.run.worker import Looking, install_here, release
+from parcache.run.worker import Looking, install_here, program_imports, release
 from parcache.store.notes import Notes
 from parcache.store.store import Store
 from parcache.store.sweeps import Heading, Status
@@ -259,7 +259,9 @@ class Sweep:
     def _start(self) -> Crew:
         if self._crew is None:
             looking = Looking(
-                inputs=self._writes and self._scope is not None, audits=self._settings.cache.audit is not Audit.OFF
+                inputs=self._writes and self._scope is not None,
+                audits=self._settings.cache.audit is not Audit.OFF,
+                imports=program_imports() if self._collector is None else (),
             )
             self._backend.start(install_here(self._token, self._runner, self._parts, looking))
             self._crew = Crew(self._backend, self._runner, self._token, self._parts)

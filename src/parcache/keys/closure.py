@@ -23,7 +23,7 @@ from parcache.keys.code import Construct
 from parcache.keys.distributions import providers
 from parcache.keys.effects import Effects
 from parcache.keys.findings import ANYTHING, LOADED, SUBCLASSES
-from parcache.keys.modules import Finder, Module, Party, is_own, logical_name, party_of
+from parcache.keys.modules import MENTIONED, Finder, Module, Party, has_source, is_own, logical_name, party_of
 from parcache.keys.resolution import Names, Place, Target, is_foreign
 from parcache.keys.units import Table, Unit
 
@@ -70,6 +70,7 @@ class Closure:
         """Walk from the task's roots and from the names in the config.
 
         A root is a module and a name in it, ``""`` for all of it; ``name@line`` takes what stands at that line besides.
+        With ``MENTIONED`` for a name it is a string that may lead somewhere.
 
         Of ``programs``, modules that run anyway, only that counts which acts.
         """
@@ -226,8 +227,14 @@ class Closure:
             self._queue.append((module, number))
 
     def _root(self, module_name: str, name: str) -> None:
+        if name == MENTIONED:
+            self._mention(module_name, is_certain=False)
+            return
         self._import(module_name, "")
         name, _, line = name.partition("@")
+        if f"{module_name}.{name}".startswith(_DYNAMIC_TARGETS):  # read by code that has no source
+            self.dynamic.append(Construct("<memory>", 0, f"{module_name}.{name}"))
+            self._widest.add(ANYTHING)
         for target in self._names.denote_in(module_name, name):
             if target.place is not Place.MISSING or target.module is None:
                 self._take(target)
@@ -254,6 +261,8 @@ class Closure:
         """
         if name == "__main__" or name.startswith("__main__."):
             module, rest = self._finder.main(), name.partition(".")[2]
+            if module is None and not has_source("__main__") and not is_certain:
+                return  # a string in other code
             if module is None:
                 problem = f"the config names {name}, whose program has no file (a prompt, a notebook, standard input)"
                 raise UnkeyableCodeError(self._task, problem)

@@ -29,8 +29,8 @@ from parcache.keys.closure import Closure
 from parcache.keys.code import WHOLE, Definition, Details, Fingerprint, Source, content_digest, signature
 from parcache.keys.distributions import versions
 from parcache.keys.memo import Looked, Memo, Notes, Walk, folders_of
-from parcache.keys.modules import AS_PLACED, Finder, Module, Packages, Party
-from parcache.keys.task import TaskIdentity
+from parcache.keys.modules import AS_PLACED, Finder, Module, Packages, Party, has_source
+from parcache.keys.task import TaskIdentity, identify_named
 from parcache.keys.units import Table, tabulate
 
 log = logging.getLogger(__name__)
@@ -103,14 +103,20 @@ class Fingerprinter:
     def _take(self, names: frozenset[str]) -> Fingerprint:
         program = self._finder.main() if self._with_program else None
         programs = ["__main__"] if program is not None and program.party is Party.FIRST else []
-        roots = sorted(self._identity.roots)
         main = self._finder.main()
+        typed_in: list[TaskIdentity] = []
+        if main is None and not has_source("__main__"):
+            typed = {name for name in names if name.startswith("__main__.")}
+            names -= typed
+            typed_in = [found for found in map(identify_named, sorted(typed)) if found is not None]
+        roots = sorted(self._identity.roots.union(*(each.roots for each in typed_in)))
+        in_memory = [self._identity.form, *(each.form for each in typed_in)]
         asked = [roots, sorted(names), programs, main.path if main is not None else None, self._packages]
         name = digest(encode(asked))
         if self._memo is not None:
             known = self._memo.walk(name)
             if known is not None:
-                return self._finish(known, known.found)
+                return self._finish(known, known.found, in_memory)
         closure = Closure(self._finder, self._table, self._identity.name)
         closure.reach(roots, names, programs)
         details, forms = self._assemble(closure)
@@ -123,13 +129,13 @@ class Fingerprinter:
                 folders = {*sys.path, *folders_of(self._finder.known())}
                 looked = Looked(tuple(sorted(folders)), tuple(sorted(self._finder.trees)))
                 self._memo.keep_walk(name, walk._replace(found=details.pack()), looked)
-        return self._finish(walk, details)
+        return self._finish(walk, details, in_memory)
 
-    def _finish(self, walk: Walk, details: Details | bytes) -> Fingerprint:
+    def _finish(self, walk: Walk, details: Details | bytes, in_memory: list[bytes]) -> Fingerprint:
         known = tuple(versions(walk.distributions).items())
         sources = {source for _, source in walk.executed}
         return Fingerprint(
-            digest(encode([self._identity.form, walk.code, known])),
+            digest(encode([*in_memory, walk.code, known])),
             self._identity.name,
             tuple(sorted(sources, key=lambda source: source.path)),
             known,

@@ -32,15 +32,16 @@ from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableConfigError
 from parcache.keys.arrays import array_form
+from parcache.keys.bytecode import reads
 from parcache.keys.canonical import encode
-from parcache.keys.modules import Party, is_own, logical_name, party_of, qualified_name
+from parcache.keys.modules import Party, has_source, is_own, logical_name, party_of, qualified_name
 
 _LEAVES: Final = (type(None), bool, int, float, str, bytes, complex)
 _CONTAINERS: Final = (list, tuple, set, frozenset)
 _MAX_DEPTH: Final = 20
 # By name: most programs have imported none of them.
-_TOLD_BY_REPR: Final = frozenset(
-    {"decimal.Decimal", "fractions.Fraction"}
+TOLD_BY_REPR: Final = frozenset(
+    {"decimal.Decimal", "fractions.Fraction", "uuid.UUID"}
     | {f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")}
 )
 _NAMESPACES: Final = frozenset({"types.SimpleNamespace", "argparse.Namespace"})
@@ -130,7 +131,7 @@ class _Walk:
         """Note a function that stands under another name than its own: somebody may have put it there by hand."""
         module = function.__globals__.get("__name__") or ""
         own = f"{logical_name(function.__module__ or module)}.{function.__qualname__}"
-        if own != name and _is_first_party(module, function.__globals__.get("__file__")):
+        if own != name and has_source(module) and _is_first_party(module, function.__globals__.get("__file__")):
             self._note(f"{name}.<is>", encode(own))
             first = function.__qualname__.partition(".")[0]
             self.roots.add((module, f"{first}@{function.__code__.co_firstlineno}"))
@@ -151,10 +152,15 @@ class _Walk:
 
     def _function(self, function: FunctionType) -> None:
         module = function.__globals__.get("__name__") or ""
-        if not _is_first_party(module, function.__globals__.get("__file__")):
-            return
         names = set(_names(function.__code__))
-        for name in sorted(names):
+        read = names
+        if module not in sys.modules and "__file__" not in function.__globals__:
+            read = {name for name, _ in reads(function.__code__).names}
+        elif not _is_first_party(module, function.__globals__.get("__file__")):
+            return
+        elif not has_source(module):
+            read = {name for name, _ in reads(function.__code__).names}
+        for name in sorted(read):
             if name.startswith("__") or name not in function.__globals__:
                 continue
             value = function.__globals__[name]
@@ -209,7 +215,10 @@ def _is_first_party(module_name: str, path: Any = None) -> bool:
     if is_own(module_name):
         return False
     if path is None:
-        path = getattr(sys.modules.get(module_name), "__file__", None)
+        module = sys.modules.get(module_name)
+        if module is not None and not has_source(module_name):
+            return True
+        path = getattr(module, "__file__", None)
     return isinstance(path, str) and party_of(path) is Party.FIRST
 
 
@@ -234,7 +243,7 @@ def _plain(value: Any, depth: int) -> Any:
     if kind in _LEAVES:
         return value
     known = f"{kind.__module__}.{kind.__qualname__}"
-    if known in _TOLD_BY_REPR:
+    if known in TOLD_BY_REPR:
         return [known, repr(value)]
     array = array_form(value)
     if array is not None:

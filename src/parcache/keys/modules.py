@@ -26,6 +26,9 @@ _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "wandb"}) | _SITE_F
 # What a job leaves behind may hold copies of code: Hydra's job folders are known by this, its sweep folders by a date.
 _JOB_FOLDER = ".hydra"
 
+# A root of this name is a dotted string in compiled code, which may name something.
+MENTIONED: Final = "?"
+
 
 class Party(Enum):
     """Whose code a module is."""
@@ -62,12 +65,24 @@ def logical_name(module_name: str) -> str:
     if spec is not None and spec.name != "__main__":
         return str(spec.name)
     path = getattr(main, "__file__", None)
-    return os.path.splitext(os.path.basename(path))[0] if path else "__main__"
+    return os.path.splitext(os.path.basename(path))[0] if path and path != "<stdin>" else "__main__"
 
 
 def qualified_name(cls: type) -> str:
     """Return module and qualified name of a class, the main module by its importable name."""
     return f"{logical_name(cls.__module__)}.{cls.__qualname__}"
+
+
+def has_source(module_name: str) -> bool:
+    """Tell whether a loaded module came from anywhere: a prompt, a notebook and a module made by hand did not."""
+    module = sys.modules.get(module_name)
+    if module is None:
+        return False
+    spec = getattr(module, "__spec__", None)
+    if spec is not None and (spec.loader is not None or spec.submodule_search_locations is not None):
+        return True
+    path = getattr(module, "__file__", None)
+    return isinstance(path, str) and os.path.isfile(path)  # standard input goes by "<stdin>"
 
 
 def is_own(module_name: str) -> bool:

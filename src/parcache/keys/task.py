@@ -21,7 +21,6 @@ from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
-    GetSetDescriptorType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
@@ -30,9 +29,11 @@ from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
 from parcache.keys.arrays import array_form
+from parcache.keys.bytecode import code_form
 from parcache.keys.canonical import encode
 from parcache.keys.globals import read_globals
-from parcache.keys.modules import Party, logical_name, party_of, qualified_name
+from parcache.keys.memory import Memory, is_found_by_name, leaf_form
+from parcache.keys.modules import Party, has_source, logical_name, party_of, qualified_name
 from parcache.keys.normal_form import normal_form
 
 _PLAIN: Final = (type(None), bool, int, float, str, bytes)
@@ -40,25 +41,6 @@ _MAX_DEPTH: Final = 50
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _POINTER_BYTES: Final = struct.calcsize("P")
 _CACHED: Final = type(functools.lru_cache(len))
-_DESCRIPTORS: Final = (MemberDescriptorType, GetSetDescriptorType)
-_CLASS_BOOKKEEPING: Final = frozenset(
-    {
-        "__module__",
-        "__qualname__",
-        "__doc__",
-        "__dict__",
-        "__weakref__",
-        "__annotations__",
-        "__annotations_cache__",
-        "__annotate__",
-        "__annotate_func__",
-        "__conditional_annotations__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "__abstractmethods__",
-        "_abc_impl",
-    }
-)
 
 
 class _Bare:
@@ -77,15 +59,27 @@ def identify(task: Any) -> TaskIdentity:
     """Return what a task is.
 
     Raises:
-        UnkeyableCodeError: It has no source in a file, or carries state that has no stable form.
+        UnkeyableCodeError: It carries state that has no stable form, or has no source and reads such state.
     """
     inspector = _Inspector(_display_name(task))
     try:
         read = read_globals(task)
-        form = encode([inspector.visit(task, "task", 0), read.values])
+        form = encode([inspector.visit(task, "task", 0), inspector.memory.rest(), read.values])
     except UnkeyableConfigError as error:
         raise UnkeyableCodeError(inspector.name, f"{error.path}: {error.problem}") from None
     return TaskIdentity(inspector.name, form, frozenset(inspector.roots) | read.roots)
+
+
+def identify_named(name: str) -> TaskIdentity | None:
+    """Return what a config means by ``__main__.NAME`` where the program has no file; None if nothing has the name.
+
+    Raises:
+        UnkeyableCodeError: It carries or reads state that has no stable form.
+    """
+    found: Any = sys.modules.get("__main__")
+    for part in name.split(".")[1:]:
+        found = getattr(found, part, None)
+    return None if found is None or isinstance(found, ModuleType) else identify(found)
 
 
 def _display_name(task: Any) -> str:
@@ -100,6 +94,7 @@ class _Inspector:
     def __init__(self, name: str) -> None:
         self.name = name
         self.roots: set[tuple[str, str]] = set()
+        self.memory = Memory(name, self.visit, self.roots)
         self._open: dict[int, int] = {}
 
     def visit(self, value: Any, where: str, depth: int) -> Any:
@@ -128,37 +123,26 @@ class _Inspector:
             self.roots.add((value.__name__, ""))
             return ["module", logical_name(value.__name__)]
         if isinstance(value, type):
-            return ["class", self._class(value, where, depth)]
+            return ["class", self._class(value)]
         if isinstance(value, BuiltinFunctionType):
             return self._builtin(value, where, depth)
         if isinstance(value, _CACHED):
             return ["cached", self.visit(value.__wrapped__, where, depth)]
         if isinstance(value, Enum):
-            kind = self._class(type(value), where, depth)
+            kind = self._class(type(value))
             return ["enum", kind, value.name, self.visit(value.value, where, depth)]
         return self._data(value, where, depth)
 
-    def _class(self, cls: type, where: str, depth: int) -> Any:
-        """Note a class and its bases; those that cannot be found by name count with what they are made of."""
-        self.roots.update((base.__module__, base.__qualname__.partition(".")[0]) for base in cls.__mro__)
+    def _class(self, cls: type) -> Any:
+        """Note a class and its bases; those that no source tells of count with what they are made of."""
         made_here = []
         for base in cls.__mro__:
-            if _is_found_by_name(base):
-                continue
-            members = []
-            for name, member in sorted(vars(base).items()):
-                if name not in _CLASS_BOOKKEEPING and type(member) not in _DESCRIPTORS:
-                    members.append([name, self._member(member, f"{where}.{name}", depth)])
-            made_here.append([qualified_name(base), members])
+            if has_source(base.__module__):
+                self.roots.add((base.__module__, base.__qualname__.partition(".")[0]))
+                if is_found_by_name(base):
+                    continue
+            made_here.append(self.memory.made_here(base))
         return [qualified_name(cls), *made_here]
-
-    def _member(self, member: Any, where: str, depth: int) -> Any:
-        if isinstance(member, (staticmethod, classmethod)):
-            return [type(member).__name__, self.visit(member.__func__, where, depth)]
-        if type(member) is property:
-            parts = [member.fget, member.fset, member.fdel]
-            return ["property", *(self.visit(part, where, depth) for part in parts)]
-        return self.visit(member, where, depth)
 
     def _builtin(self, value: Any, where: str, depth: int) -> Any:
         owner = value.__self__
@@ -182,14 +166,16 @@ class _Inspector:
         array = array_form(value)
         if array is not None:
             return array
+        leaf = leaf_form(value)
+        if leaf is not None:
+            return leaf
         return self._instance(value, where, depth)
 
     def _pairs(self, items: Iterable[tuple[Any, Any]], where: str, depth: int) -> list[Any]:
         pairs = []
         for key, item in items:
-            if type(key) not in _PLAIN:
-                raise UnkeyableCodeError(self.name, f"{where} has a key of type {qualified_name(type(key))}")
-            pairs.append([key, self.visit(item, f"{where}[{key!r}]", depth)])
+            shown = f"{where}[{key!r}]" if type(key) in _PLAIN else f"{where}[…]"
+            pairs.append([self.visit(key, f"a key of {where}", depth), self.visit(item, shown, depth)])
         return pairs
 
     def _instance(self, value: Any, where: str, depth: int) -> Any:
@@ -209,18 +195,11 @@ class _Inspector:
                     with suppress(AttributeError):
                         state[f"{base.__qualname__}.{name}"] = member.__get__(value)
         fields = {name: self.visit(item, f"{where}.{name}", depth) for name, item in state.items()}
-        return ["instance", self._class(cls, where, depth), content, fields]
+        return ["instance", self._class(cls), content, fields]
 
     def _function(self, function: FunctionType, where: str, depth: int) -> Any:
         module = function.__globals__.get("__name__") or function.__module__ or "builtins"
-        first = function.__qualname__.partition(".")[0]
-        self.roots.add((module, f"{first}@{function.__code__.co_firstlineno}"))
-        form: list[Any] = [
-            "function",
-            logical_name(module),
-            function.__qualname__,
-            self._own_code(function, module),
-        ]
+        form: list[Any] = ["function", logical_name(module), function.__qualname__, self._own_code(function, module)]
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for name, cell in cells:
             try:
@@ -240,30 +219,26 @@ class _Inspector:
             defaults = [function.__defaults__, function.__kwdefaults__]
             return [self.visit(item, f"{where}'s defaults", depth) for item in defaults]
         except UnkeyableCodeError:
-            if not _is_found_by_name(function):
+            if not is_found_by_name(function):
                 raise
             return "in the source"
 
-    def _own_code(self, function: FunctionType, module_name: str) -> bytes:
-        """Tell a function from others of the same name, and make sure that it comes from a file."""
+    def _own_code(self, function: FunctionType, module_name: str) -> Any:
+        """Tell a function from others of the same name, and note where its code begins."""
+        code = function.__code__
         module = sys.modules.get(module_name)
         path = getattr(module, "__file__", None)
-        code = function.__code__
-        if path is None or not _is_same_file(code.co_filename, path):
-            problem = f"it was not read from a source file (it comes from {code.co_filename!r})"
-            raise UnkeyableCodeError(self.name, problem)
-        if party_of(path) is not Party.FIRST:
-            return _code_form(code)
-        node = _definition(path, code)
-        return normal_form(node) if node is not None else _code_form(code)
-
-
-def _is_found_by_name(value: Any) -> bool:
-    """Tell whether a class or function is what its module has under its name, so that the source tells all of it."""
-    found: Any = sys.modules.get(value.__module__ or "")
-    for part in value.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is value
+        first = function.__qualname__.partition(".")[0]
+        if isinstance(path, str) and _is_same_file(code.co_filename, path):
+            self.roots.add((module_name, f"{first}@{code.co_firstlineno}"))
+            node = _definition(path, code) if party_of(path) is Party.FIRST else None
+            return normal_form(node) if node is not None else code_form(code)
+        if has_source(module_name):
+            self.roots.add((module_name, ""))  # what made it: exec somewhere in it, or a decorator
+            is_foreign = not isinstance(path, str) or party_of(path) is not Party.FIRST
+            if is_foreign and function.__globals__ is vars(module):
+                return code_form(code)
+        return self.memory.code(function)
 
 
 def _has_hidden_state(cls: type) -> bool:
@@ -297,19 +272,3 @@ def _definition(path: str, code: CodeType) -> ast.AST | None:
             if node.name == code.co_name and first == code.co_firstlineno:
                 found.append(node)
     return found[0] if len(found) == 1 else None
-
-
-def _code_form(code: CodeType) -> bytes:
-    """Return a form of compiled code: what it does, without where it stands."""
-    consts = []
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            consts.append(_code_form(const))
-        elif isinstance(const, frozenset):
-            consts.append(repr(sorted(map(repr, const))).encode())
-        else:
-            consts.append(f"{type(const).__name__}:{const!r}".encode())
-    table = getattr(code, "co_exceptiontable", b"")
-    flags = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
-    names = [*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars, "|", *code.co_cellvars]
-    return encode([code.co_name, code.co_code, consts, table, flags, names])

@@ -6,16 +6,18 @@ them share travels as parts; a unit carries only what differs.
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from parcache.errors import CannotTravelError, LostResultError
+from parcache.keys.modules import Party, is_own, party_of
 from parcache.model import Outcome
 from parcache.run import failure, recorder
 from parcache.run.parts import Packed, Parts, Shelf
@@ -92,11 +94,23 @@ class Looking(NamedTuple):
     """What the processes of a sweep look at besides.
 
     ``inputs``: what the jobs read counts, and so does what is read before the first. ``audits``: the jobs whose briefs
-    hold a closure are audited.
+    hold a closure are audited. ``imports`` are the modules that the program has imported: a task function of the main
+    script travels by value, and what such a module registers or patches must be in force in a worker as well.
     """
 
     inputs: bool = False
     audits: bool = False
+    imports: tuple[str, ...] = ()
+
+
+def program_imports() -> tuple[str, ...]:
+    """Return the names of the first-party modules that this process has imported, in the order in which it did."""
+    names = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and name != "__main__" and not is_own(name) and party_of(path) is Party.FIRST:
+            names.append(name)
+    return tuple(names)
 
 
 LOOKING_AT_NOTHING: Final = Looking()
@@ -150,6 +164,9 @@ class _Arrived(NamedTuple):
         if self.looking.inputs:
             recorder.enable()
         with taking_up():  # it imports the task's modules
+            for name in self.looking.imports:
+                with suppress(Exception):  # what the task needs of it will say so
+                    importlib.import_module(name)
             runner: Runner = pickle.loads(self.pickled)
             runner.install()
         return runner
