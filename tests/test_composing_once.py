@@ -21,10 +21,8 @@ EDITING = """
     @hydra.main(config_path="conf", config_name="config", version_base=None)
     def main(cfg):
         if cfg.x == 0 and cfg.kind == "a" and os.environ.get("EDIT"):
-            for name in ("config", "model/a", "model/b"):
-                with open(os.path.join(os.environ["PROJECT"], "conf", name + ".yaml"), "r+") as file:
-                    text = file.read().replace("round: 1", "round: 2")
-                    file.seek(0)
+            for name, text in json.loads(os.environ["EDIT"]).items():  # not read before: it would be an input
+                with open(os.path.join(os.environ["PROJECT"], "conf", name + ".yaml"), "w") as file:
                     file.write(text)
         with open(os.environ["RUNS"], "a") as file:
             file.write(json.dumps(OmegaConf.to_container(cfg, resolve=True)) + "\\n")
@@ -57,7 +55,8 @@ def test_sweep_edited_in_its_yaml_while_it_runs_runs_what_it_was_keyed_by(
     """40 jobs run the config that was composed for them, their files say so, and a hit brings that job's result."""
     sweep = ["-m", *launcher, "model=a,b", "x=range(20)", f"hydra.sweeper.max_batch_size={batch}"]
     before = {name: (edited.folder / "conf" / f"{name}.yaml").read_text() for name in ("config", "model/a", "model/b")}
-    edited.run(*sweep, "hydra.sweep.dir=first", env={"EDIT": "1"}).check()
+    after = {name: text.replace("round: 1", "round: 2") for name, text in before.items()}
+    edited.run(*sweep, "hydra.sweep.dir=first", env={"EDIT": json.dumps(after)}).check()
     assert "round: 2" in (edited.folder / "conf/config.yaml").read_text()
     jobs = ran(edited)
     assert len(jobs) == 40
