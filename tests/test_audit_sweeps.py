@@ -140,7 +140,7 @@ def test_audit_from_python_raises_what_it_found(holed: Project) -> None:
 
 def test_audit_that_fails_does_so_where_a_job_could_not_be_looked_at(project: Project, launcher: list[str]) -> None:
     """A job without a fingerprint cannot be audited: that is not taken for a job in which nothing was found."""
-    lines = "open(os.environ['RUNS'], 'a').write(f'{cfg.x} ')"
+    lines = "eval('1'); open(os.environ['RUNS'], 'a').write(f'{cfg.x} ')"
     project.write(
         app=f"""
         import os
