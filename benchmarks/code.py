@@ -29,10 +29,11 @@ sys.path.insert(0, os.getcwd())
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.task import TaskIdentity
 from parcache.store.notes import Notes
+from parcache.store.store import Store
 identity = TaskIdentity("app:main", b"", frozenset({("app", "main")}))
 gc.freeze()
 started = time.perf_counter()
-fingerprinter = Fingerprinter(identity, notes=Notes(os.path.join(os.getcwd(), "notes")))
+fingerprinter = Fingerprinter(identity, notes=Notes(Store.open("store", writable=True).paths))
 for number in range(int(sys.argv[1])):
     fingerprinter.fingerprint([f"part{number}.m0.Model{20 * number}"] if number else [])
 print(time.perf_counter() - started)
@@ -58,7 +59,7 @@ def measure(options: Options, folder: Path) -> Part:
     rounds = options.rounds_or(5, 2)
 
     def cold() -> float:
-        shutil.rmtree(project / "notes", ignore_errors=True)
+        shutil.rmtree(project / "store", ignore_errors=True)
         return _seconds(project, _TAKE, "1")
 
     def many() -> float:

@@ -13,6 +13,7 @@ from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.task import TaskIdentity
 from parcache.keys.units import Table, tabulate
 from parcache.store.notes import Notes
+from parcache.store.store import Store
 
 pytestmark = pytest.mark.any_hydra
 
@@ -101,7 +102,7 @@ def test_walk_of_other_names_is_another(folder: Path) -> None:
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-3], lambda data: b"x" + data[1:]])
 def test_notes_damaged_are_none(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     """A note that is not what was put is not there."""
-    notes = Notes(str(tmp_path / "notes"))
+    notes = Notes(Store.open(str(tmp_path), writable=True).paths)
     notes.put("a", b"what was found out")
     assert notes.get("a") == b"what was found out"
     (path,) = (tmp_path / "notes").glob("*/*.note")
@@ -111,7 +112,7 @@ def test_notes_damaged_are_none(tmp_path: Path, damage: Callable[[bytes], bytes]
 
 def test_notes_under_another_name_are_none(tmp_path: Path) -> None:
     """A note that was copied over another is not taken for it."""
-    notes = Notes(str(tmp_path / "notes"))
+    notes = Notes(Store.open(str(tmp_path), writable=True).paths)
     notes.put("a", b"1")
     (first,) = (tmp_path / "notes").glob("*/*.note")
     notes.put("b", b"2")
@@ -122,7 +123,7 @@ def test_notes_under_another_name_are_none(tmp_path: Path) -> None:
 
 def test_notes_not_writable_keep_nothing(tmp_path: Path) -> None:
     """A store that is only read gets no notes."""
-    notes = Notes(str(tmp_path / "notes"), writable=False)
+    notes = Notes(Store.open(str(tmp_path), writable=True).paths, writable=False)
     notes.put("a", b"1")
     assert notes.get("a") is None
     assert not (tmp_path / "notes").exists()

@@ -283,7 +283,7 @@ class Sweep:
         except UnkeyableCodeError as error:
             self._go_without(error)
             return None, None
-        notes = Notes(store.paths.notes, self._writes)
+        notes = Notes(store.paths, self._writes)
         return Fingerprinter(
             self._identity, with_program=self._collector is None, notes=notes, packages=self._settings.cache.packages
         ), store

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import secrets
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 import xxhash
+
+from parcache.store.files import put
+from parcache.store.paths import StorePaths
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +20,9 @@ _CHECKSUM_BYTES: Final = 16
 
 
 class Notes(NamedTuple):
-    """The notes in one folder. Safe to use from several processes at once; the last of two writers wins."""
+    """The notes of one store. Safe to use from several processes at once; the last of two writers wins."""
 
-    folder: str
+    paths: StorePaths
     writable: bool = True
 
     def get(self, name: str) -> bytes | None:
@@ -39,25 +39,13 @@ class Notes(NamedTuple):
         """Keep bytes under a name, in place of earlier ones. Failing to is no failure."""
         if not self.writable:
             return
-        path = self._path(name)
-        scratch = f"{path}.{os.getpid()}-{secrets.token_hex(6)}"
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            try:
-                with open(scratch, "xb") as file:
-                    file.write(xxhash.xxh3_128_digest(_named(name, data)))
-                    file.write(data)
-                os.replace(scratch, path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(scratch)
-                raise
+            put(self.paths, self._path(name), xxhash.xxh3_128_digest(_named(name, data)) + data)
         except OSError as error:
             log.debug("cannot keep the note %s: %s", name, error)
 
     def _path(self, name: str) -> str:
-        digest = hashlib.blake2b(name.encode("utf-8"), digest_size=20).hexdigest()
-        return os.path.join(self.folder, digest[:2], f"{digest}.note")
+        return self.paths.note(hashlib.blake2b(name.encode("utf-8"), digest_size=20).hexdigest())
 
 
 def _named(name: str, data: bytes) -> bytes:

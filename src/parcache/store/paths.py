@@ -81,10 +81,9 @@ class StorePaths(NamedTuple):
         """Return the file that says what a fingerprint was made of."""
         return os.path.join(self.root, "code", digest[:2], f"{digest}.json")
 
-    @property
-    def notes(self) -> str:
-        """Return the folder of what can be lost without harm."""
-        return os.path.join(self.root, "notes")
+    def note(self, digest: str) -> str:
+        """Return the file of a note whose name has this digest; it can be lost without harm."""
+        return os.path.join(self.root, "notes", digest[:2], f"{digest}.note")
 
     def source(self, digest: str) -> str:
         """Return the file that keeps the text of a fingerprinted file with this digest."""
