@@ -102,12 +102,7 @@ class Program:
         found = self._closure(use.target for use in self.task)
         while True:
             modules = self._loaded(text, found)
-            looked_into = {
-                self.definitions[use.target].module
-                for one in found
-                for use in self.definitions[one].edges
-                if use.way in _COARSE
-            } | {self.definitions[use.target].module for use in self.task if use.way in _COARSE}
+            looked_into = self._looked_into(found)
             more = self._closure(
                 one.number
                 for one in self.definitions
@@ -118,6 +113,15 @@ class Program:
             if more == found:
                 return found
             found = more
+
+    @property
+    def looked_into(self) -> frozenset[int]:
+        """Return the modules of which all counts, since their names are looked up while the task runs."""
+        return self._looked_into(self.perhaps)
+
+    def _looked_into(self, found: Iterable[int]) -> frozenset[int]:
+        uses = [*self.task, *(use for one in found for use in self.definitions[one].edges)]
+        return frozenset(self.definitions[use.target].module for use in uses if use.way in _COARSE)
 
     def _is_inert(self, one: Definition) -> bool:
         if one.kind not in _INERT:

@@ -24,8 +24,9 @@ FUZZING = "PARCACHE_FUZZ_CODE_EXAMPLES" in os.environ
 SHARDS = 16 if FUZZING else 2
 # Files are written thousands of times over: in memory, where there is such a place.
 FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-# What can be written into any module and changes nothing.
-NOISE = ("# Nothing.", "def unused_function(x):\n    return x", "class UnusedClass:\n    size = 1", "UNUSED_NUMBER = 1")
+# What can be written into a module and changes nothing: into any, and into one whose names nobody looks up.
+COMMENT = "# Nothing."
+UNUSED = ("def unused_function(x):\n    return x", "class UnusedClass:\n    size = 1", "UNUSED_NUMBER = 1")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,9 @@ def test_fingerprint_any_unreached_definition_edited_same_digest(shard: int, ser
         others = sorted({one.number for one in program.definitions} - program.perhaps)
         edits: list[Program] = [program.with_value(number, 5 * 10**6) for number in others]
         edits.append(replace(program, backwards=True))
-        edits += [replace(program, noise=((module, text),)) for module in range(len(program.modules)) for text in NOISE]
+        for module in range(len(program.modules)):
+            texts = (COMMENT,) if module in program.looked_into else (COMMENT, *UNUSED)
+            edits += [replace(program, noise=((module, text),)) for text in texts]
         edited = data.draw(st.sampled_from(edits))
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             note(f"{told(program)}\n=== edited\n{told(edited)}")

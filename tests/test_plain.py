@@ -193,7 +193,7 @@ def test_plain_tuple_same_as_list(plain: Callable[..., PlainConfig]) -> None:
 def test_plain_names_at_any_depth(plain: Callable[..., PlainConfig]) -> None:
     """Dotted names count wherever they stand: in lists, keys, and as what an interpolation makes of them."""
     config = {"a": [{"_target_": "p.A"}], "q.B": 1, "n": "C", "c": "p.${n}", "d": "p.d:E", "e": "plain"}
-    assert plain(config).all_names == {"p.A", "q.B", "p.C", "p.d"}
+    assert plain(config).all_names == {"p.A", "q.B", "p.C", "p.d.E"}
 
 
 def test_plain_names_in_volatile_value_count(plain: Callable[..., PlainConfig]) -> None:
