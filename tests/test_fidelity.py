@@ -72,9 +72,9 @@ def seen(project: Project) -> list[dict[str, Any]]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return all files below a folder but logs."""
+    """Return all files of jobs below a folder but logs."""
     found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".log")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found if path.name != "multirun.yaml"}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found if path.parent != folder}
 
 
 def test_job_returns_of_misses_and_hits_equal_those_of_hydras_launcher(spied: Project, launcher: list[str]) -> None:

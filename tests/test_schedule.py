@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parcache.backends import create
-from parcache.model import NOT_ASKED, Outcome
+from parcache.backends import Backend, create
+from parcache.errors import JobTimeoutError, NoWorkerError
+from parcache.model import NOT_ASKED, Entry, Key, Outcome
+from parcache.run.limits import Limits, Policy
+from parcache.run.marks import Marker, Marks
 from parcache.run.parts import Parts
-from parcache.run.schedule import TARGET_S, Lost, ParcelSize, run_units
+from parcache.run.schedule import Crew, Event, Recovered, Retried, Schedule
 from parcache.run.unit import Delivery, Parcel, Unit
+from parcache.run.waiting import TARGET_S, ParcelSize
 
 pytestmark = pytest.mark.any_hydra
 
@@ -55,7 +59,7 @@ class StubBackend:
             future.cancel()
             future.set_running_or_notify_cancel()
         elif end == "died":
-            future.set_exception(Refusal())
+            future.set_exception(BrokenExecutor())
         else:
             future.set_result(function(argument))
 
@@ -77,8 +81,67 @@ long = executing(lambda _: 1.0)
 short = executing(lambda _: TARGET_S / 8)
 
 
-def units(count: int) -> list[Unit]:
-    return [Unit(number, None, number, None) for number in range(count)]
+class Runner:
+    """Knows a failure by its report."""
+
+    def install(self) -> None:
+        pass
+
+    def cannot_travel(self) -> str | None:
+        return None
+
+    def run(self, unit: Unit, common: Any, watch: Any) -> Any:
+        return unit.own
+
+    def error_of(self, report: Any) -> BaseException | None:
+        return report if isinstance(report, BaseException) else None
+
+    def pack(self, report: Any) -> bytes:
+        raise NotImplementedError
+
+    def unpack(self, data: bytes) -> Any:
+        raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def marks() -> Iterator[Marks]:
+    """Give each test a folder of marks: nothing but what the test says is noted there."""
+    Noted.marks = Marks()
+    yield Noted.marks
+    Noted.marks.close()
+
+
+class Noted:
+    """Where the test that runs has its marks."""
+
+    marks: Marks
+
+
+def scheduled(backend: Backend, execute: Callable[[Parcel], Delivery], limits: Limits | None = None) -> Schedule:
+    """Return a schedule over a backend that is started."""
+    return Schedule(Crew(backend, Runner(), execute, Parts(), Noted.marks), limits or Limits())
+
+
+def unit(number: int) -> Unit:
+    return Unit(number, None, number, None)
+
+
+def nothing_published(number: int, since_ns: int) -> Entry | None:
+    return None
+
+
+def events(
+    backend: Backend,
+    execute: Callable[[Parcel], Delivery],
+    count: int,
+    limits: Limits | None = None,
+    recover: Callable[[int, int], Entry | None] = nothing_published,
+) -> list[Event]:
+    """Run units to their end and return all that was told."""
+    try:
+        return list(scheduled(backend, execute, limits).run(range(count), unit, recover))
+    finally:
+        backend.stop(cancel=False)
 
 
 def run(
@@ -86,13 +149,10 @@ def run(
 ) -> dict[int, Outcome | BaseException]:
     """Run units to their end and return what became of each, in the order in which that was told."""
     found: dict[int, Outcome | BaseException] = {}
-    try:
-        for event in run_units(backend, execute, units(count), count, Parts()):
-            numbers = event.numbers if isinstance(event, Lost) else (event.number,)
-            assert found.keys().isdisjoint(numbers)
-            found.update(dict.fromkeys(numbers, event.error if isinstance(event, Lost) else event))
-    finally:
-        backend.stop(cancel=False)
+    for event in events(backend, execute, count):
+        if isinstance(event, Outcome):
+            assert event.number not in found
+            found[event.number] = event.error or event
     return found
 
 
@@ -105,7 +165,7 @@ def test_schedule_any_ends_every_unit_has_one_outcome(ends: list[str], capacity:
     outcomes = run(StubBackend(capacity, ends=ends.__getitem__), len(ends))
     assert sorted(outcomes) == list(range(len(ends)))
     for number, outcome in outcomes.items():
-        kind = {"refused": Refusal, "died": Refusal, "cancelled": CancelledError}.get(ends[number])
+        kind = {"refused": Refusal, "died": BrokenExecutor, "cancelled": CancelledError}.get(ends[number])
         if kind is None:
             assert isinstance(outcome, Outcome)
             assert (outcome.report, outcome.error) == (number * 10, None)
@@ -148,10 +208,10 @@ def test_schedule_backend_that_executes_on_submission_hands_out_outcomes_between
     seen: list[str] = []
 
     def tell(parcel: Parcel) -> Delivery:
-        seen.extend(f"ran {unit.number}" for unit in parcel.units)
+        seen.extend(f"ran {each.number}" for each in parcel.units)
         return short(parcel)
 
-    for outcome in run_units(create("serial", {}), tell, units(3), 3, Parts()):
+    for outcome in scheduled(create("serial", {}), tell).run(range(3), unit, nothing_published):
         assert isinstance(outcome, Outcome)
         seen.append(f"saw {outcome.number}")
     assert seen == ["ran 0", "saw 0", "ran 1", "saw 1", "ran 2", "saw 2"]
@@ -161,13 +221,12 @@ def test_schedule_makes_units_when_they_are_due() -> None:
     """A unit is made when there is room for it, not all of them at the start."""
     made: list[int] = []
 
-    def coming() -> Iterator[Unit]:
-        for unit in units(10):
-            made.append(unit.number)
-            yield unit
+    def made_now(number: int) -> Unit:
+        made.append(number)
+        return unit(number)
 
     backend = StubBackend(2, ends=lambda _: "at once")
-    next(run_units(backend, long, coming(), 10, Parts()))
+    next(scheduled(backend, long).run(range(10), made_now, nothing_published))
     backend.stop(cancel=True)
     assert made == [0]
 
@@ -179,7 +238,7 @@ def test_schedule_interrupt_while_executing_ends_the_loop() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(run_units(create("serial", {}), interrupted, units(2), 2, Parts()))
+        events(create("serial", {}), interrupted, 2)
 
 
 # Parcels.
@@ -193,20 +252,16 @@ class Later(Future[Any]):
 
 
 class Recording(StubBackend):
-    """Notes the sizes of the parcels that it is given; loses those that begin with a given number."""
+    """Notes the sizes of the parcels that it is given."""
 
-    def __init__(self, capacity: int, loses: int = -1) -> None:
+    def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
         self.sizes: list[int] = []
-        self._loses = loses
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         self.sizes.append(len(argument.units))
         future = Later()
-        if argument.units[0].number == self._loses:
-            future.set_exception(Refusal())
-        else:
-            future.set_result(function(argument))
+        future.set_result(function(argument))
         return future
 
 
@@ -266,15 +321,256 @@ def test_schedule_units_that_a_worker_did_not_start_are_sent_again_in_order() ->
     assert ran == list(range(30))
 
 
-def test_schedule_lost_parcel_tells_all_its_units_and_when_it_was_sent() -> None:
-    """Of a parcel that did not come back every unit is told, with a time before it can have run."""
-    ticks = iter(range(100))
-    backend = Recording(1, loses=3)
-    told = list(run_units(backend, short, units(8), 8, Parts(), clock_ns=lambda: next(ticks)))
-    backend.stop(cancel=True)
-    (lost,) = [event for event in told if isinstance(event, Lost)]
-    assert (lost.numbers, lost.sent_ns) == ((3, 4, 5, 6), 2)
-    assert [event.number for event in told if isinstance(event, Outcome)] == [0, 1, 2, 7]
+# Units that are lost.
+
+
+class Deadly(StubBackend):
+    """Executes at once, and dies over units as often as is said of each; ``marked``: it notes what it runs."""
+
+    def __init__(self, deaths: dict[int, int], *, marked: bool = True, stillbirths: int = 0) -> None:
+        super().__init__(1)
+        self.deaths = Counter(deaths)
+        self.ran: Counter[int] = Counter()
+        self.sizes: list[int] = []
+        self._stillbirths = stillbirths
+        self._marker = Marker(Noted.marks.folder) if marked else None
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        future = Later()
+        self.sizes.append(len(argument.units))
+        if self._stillbirths:
+            self._stillbirths -= 1
+            future.set_exception(BrokenExecutor("at birth"))
+            return future
+        for each in argument.units:
+            if self._marker is not None:
+                self._marker.start(argument.id, each.number)
+            self.ran[each.number] += 1
+            if self.deaths[each.number]:
+                self.deaths[each.number] -= 1
+                future.set_exception(BrokenExecutor(f"over {each.number}"))
+                return future
+        future.set_result(function(argument))
+        return future
+
+
+def entry(number: int) -> Entry:
+    return Entry(Key(str(number), 1, "", "", "", ""), number, 0.0)
+
+
+def test_schedule_worker_that_dies_runs_the_unit_to_blame_once_more_alone() -> None:
+    """The death of a worker costs nobody else anything: the unit that it was over runs again by itself."""
+    backend = Deadly({5: 1})
+    told = events(backend, short, 20)
+    assert sorted(event.number for event in told if isinstance(event, Outcome)) == list(range(20))
+    assert [event for event in told if isinstance(event, Retried)] == [Retried(5, 1, "over 5")]
+    assert backend.ran[5] == 2
+    assert all(backend.ran[number] <= 2 for number in range(20))
+    assert [backend.ran[number] for number in range(6, 20)] == [1] * 14
+
+
+@pytest.mark.parametrize("retries", [0, 7])
+def test_schedule_unit_that_kills_its_worker_twice_is_not_tried_a_third_time(retries: int) -> None:
+    """The second death is a failure, however many retries there are."""
+    backend = Deadly({3: 99})
+    told = events(backend, short, 6, Limits(retries=retries))
+    failed = [event for event in told if isinstance(event, Outcome) and event.error is not None]
+    assert [(event.number, str(event.error)) for event in failed] == [(3, "over 3")]
+    assert backend.ran[3] == 2
+
+
+def test_schedule_unit_that_published_before_its_worker_died_is_recovered() -> None:
+    """Neither what ran before the death nor what it was over runs again if its result is there."""
+    backend = Deadly({5: 1})
+    published = {4, 5}
+    told = events(backend, short, 20, recover=lambda number, _: entry(number) if number in published else None)
+    assert [event.number for event in told if isinstance(event, Recovered)] == [4, 5]
+    assert backend.ran[5] == 1
+    assert {event.number for event in told if isinstance(event, Outcome)} == set(range(20)) - published
+
+
+def test_schedule_recovers_what_was_published_since_the_parcel_was_sent() -> None:
+    """Who looks for a result is told since when it counts: an earlier one does not stand for the unit's."""
+    asked: list[tuple[int, int]] = []
+
+    def recover(number: int, since_ns: int) -> Entry | None:
+        asked.append((number, since_ns))
+        return None
+
+    ticks = iter(range(100, 200))
+    backend = Deadly({2: 1})
+    crew = Crew(backend, Runner(), long, Parts(), Noted.marks)
+    list(Schedule(crew, clock_ns=lambda: next(ticks)).run(range(3), unit, recover))
+    backend.stop(cancel=False)
+    assert asked == [(2, 102)]
+
+
+def test_schedule_worker_that_dies_before_it_starts_anything_counts_against_nobody() -> None:
+    """Workers that were killed while they were starting cost their units nothing."""
+    backend = Deadly({}, stillbirths=10)
+    Marker(Noted.marks.folder).start(10**6, 0)  # of some worker before
+    told = events(backend, short, 4)
+    assert [event.number for event in told] == [0, 1, 2, 3]
+    assert all(isinstance(event, Outcome) and event.error is None for event in told)
+
+
+def test_schedule_no_worker_ever_starts_anything_fails_every_unit() -> None:
+    """Workers that die one after the other before they have started a job end the waiting."""
+    backend = Deadly({}, stillbirths=10**6)
+    Marker(Noted.marks.folder).start(10**6, 0)
+    told = events(backend, short, 4)
+    assert sorted(event.number for event in told) == [0, 1, 2, 3]
+    assert {type(event.error) for event in told if isinstance(event, Outcome)} == {NoWorkerError}
+    assert len(backend.sizes) < 100
+
+
+def test_schedule_worker_that_dies_without_a_mark_leaves_nobody_out() -> None:
+    """Where it is not known what a dead worker was at, all that it had runs again, each alone."""
+    backend = Deadly({5: 1}, marked=False)
+    told = events(backend, short, 20)
+    assert sorted(event.number for event in told if isinstance(event, Outcome)) == list(range(20))
+    assert all(event.error is None for event in told if isinstance(event, Outcome))
+
+
+def test_schedule_unit_that_cannot_travel_costs_only_itself() -> None:
+    """A parcel that cannot be sent is taken apart: the one to blame fails, with what kept it."""
+
+    class Picky(StubBackend):
+        def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+            if any(each.number == 9 for each in argument.units):
+                raise Refusal
+            future = Later()
+            future.set_result(function(argument))
+            return future
+
+    told = events(Picky(1), short, 20)
+    failed = [event.number for event in told if isinstance(event, Outcome) and event.error is not None]
+    assert failed == [9]
+    assert sorted(event.number for event in told) == list(range(20))
+
+
+# Limits.
+
+
+def failing(*numbers: int, times: int = 10**6) -> Callable[[Parcel], Delivery]:
+    """Return what executes parcels in which these units fail, so many times."""
+    left = Counter(dict.fromkeys(numbers, times))
+
+    def execute(parcel: Parcel) -> Delivery:
+        outcomes = []
+        for each in parcel.units:
+            report: Any = each.own
+            if left[each.number]:
+                left[each.number] -= 1
+                report = ValueError(f"no {each.number}")
+            outcomes.append(Outcome(each.number, report, None, 0.5, NOT_ASKED))
+        return Delivery(tuple(outcomes), (1.0,) * len(outcomes))
+
+    return execute
+
+
+def test_schedule_retries_run_a_failed_unit_again_and_say_why() -> None:
+    """A unit that fails twice is done with two retries; each is told with its reason."""
+    told = events(Recording(1), failing(1, times=2), 3, Limits(retries=2))
+    assert [event for event in told if isinstance(event, Retried)] == [
+        Retried(1, 1, "ValueError: no 1"),
+        Retried(1, 2, "ValueError: no 1"),
+    ]
+    assert {event.number: event.report for event in told if isinstance(event, Outcome)} == {0: 0, 1: 1, 2: 2}
+
+
+def test_schedule_retries_used_up_leave_the_last_failure() -> None:
+    """With one retry a unit fails for good the second time."""
+    told = events(Recording(1), failing(1), 2, Limits(retries=1))
+    (failed,) = [event for event in told if isinstance(event, Outcome) and event.number == 1]
+    assert str(failed.report) == "no 1"
+    assert sum(isinstance(event, Retried) for event in told) == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"), [(Limits(policy=Policy.STOP), 1), (Limits(max_failures=0), 1), (Limits(max_failures=2), 3)]
+)
+def test_schedule_limit_of_failures_reached_starts_nothing_more(limits: Limits, most: int) -> None:
+    """After as many failures as end a sweep, no other unit is sent out."""
+    backend = Recording(1)
+    told = events(backend, failing(2, 4, 6, 8), 20, limits)
+    failures = [event for event in told if isinstance(event, Outcome) and isinstance(event.report, BaseException)]
+    assert len(failures) == most
+    assert len(backend.sizes) == 1 + 2 * most
+
+
+def test_schedule_backend_that_cannot_stop_jobs_waits_for_what_runs() -> None:
+    """Where what runs cannot be ended, its outcome is still told after the limit is reached."""
+
+    class Last(Future[Any]):
+        """Runs until somebody asks it to be cancelled, which it refuses."""
+
+        def cancel(self) -> bool:
+            self.set_result(long(Parcel((unit(0),))))
+            return False
+
+    class Two(StubBackend):
+        def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+            future: Future[Any] = Later() if argument.units[0].number else Last()
+            if argument.units[0].number:
+                future.set_result(function(argument))
+            return future
+
+    told = events(Two(2), failing(1), 9, Limits(policy=Policy.STOP))
+    assert sorted(event.number for event in told) == [0, 1]
+
+
+class Slow(StubBackend):
+    """Notes the unit that it was given as running, and ends it only when it is told to kill it."""
+
+    def __init__(self, slow: int) -> None:
+        super().__init__(1)
+        self._slow = slow
+        self._marker = Marker(Noted.marks.folder, clock=lambda: 1000.0)
+        self.killed: list[int] = []
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        number = argument.units[0].number
+        self._marker.start(argument.id, number)
+        future: Future[Any] = Future()
+        if number == self._slow:
+            future.set_running_or_notify_cancel()
+            self._held = future, number
+        else:
+            future.set_result(function(argument))
+        return future
+
+    def kill(self, future: Future[Any]) -> None:
+        assert future is self._held[0]
+        self.killed.append(self._held[1])
+        future.set_exception(BrokenExecutor("killed"))
+
+
+def timed(backend: Backend, limits: Limits, now_s: float) -> list[Event]:
+    crew = Crew(backend, Runner(), long, Parts(), Noted.marks)
+    try:
+        return list(Schedule(crew, limits, monotonic_s=lambda: now_s).run(range(3), unit, nothing_published))
+    finally:
+        backend.stop(cancel=True)
+
+
+def test_schedule_unit_that_runs_too_long_is_killed_and_the_others_go_on() -> None:
+    """What has run longer than it may fails by a timeout; what comes after it runs."""
+    backend = Slow(1)
+    told = timed(backend, Limits(timeout_s=5), 1005.1)
+    assert backend.killed == [1]
+    errors = {event.number: event.error for event in told if isinstance(event, Outcome)}
+    assert (errors[0], errors[2]) == (None, None)
+    assert isinstance(errors[1], JobTimeoutError)
+    assert "Job 1 ran longer than 5 s" in str(errors[1])
+
+
+def test_schedule_unit_that_runs_too_long_is_retried() -> None:
+    """A timeout is a failure like any other: it counts against the retries."""
+    backend = Slow(1)
+    told = timed(backend, Limits(timeout_s=5, retries=1), 1005.1)
+    assert backend.killed == [1, 1]
+    assert sum(isinstance(event, Retried) for event in told) == 1
 
 
 @given(
@@ -292,32 +588,3 @@ def test_parcel_size_any_times_fits_the_target(times_s: list[float], remaining: 
     assert following == 1 or following * sum(times_s) / len(times_s) <= TARGET_S * 1.001
     if max(times_s) > TARGET_S:
         assert following == 1
-
-
-def nothing() -> None:
-    pass
-
-
-def dies_at_0(parcel: Parcel) -> Delivery:
-    if parcel.units[0].number == 0:
-        os._exit(3)
-    return Delivery(tuple(Outcome(unit.number, os.getpid(), None, 0.0, NOT_ASKED) for unit in parcel.units), (1.0,))
-
-
-def test_schedule_worker_that_dies_costs_what_was_in_flight_only() -> None:
-    """After a worker process died, later units run in a new pool."""
-    backend = create("process", {"workers": 1})
-    backend.start(nothing)
-    lost: dict[int, BaseException] = {}
-    ran = []
-    try:
-        for event in run_units(backend, dies_at_0, units(6), 6, Parts()):
-            if isinstance(event, Lost):
-                lost.update(dict.fromkeys(event.numbers, event.error))
-            else:
-                ran.append(event.number)
-    finally:
-        backend.stop(cancel=True)
-    assert type(lost[0]).__name__ == "TerminatedWorkerError"
-    assert sorted([*lost, *ran]) == list(range(6))
-    assert set(range(backend.capacity, 6)) <= set(ran)

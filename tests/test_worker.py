@@ -7,6 +7,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,10 @@ import pytest
 from parcache.backends import create
 from parcache.errors import CannotTravelError, LostResultError
 from parcache.model import Entry, Job, Key, Plan, Storing
-from parcache.run.batch import Crew, Found, Ran, run_batch
+from parcache.run.batch import Again, Batch, Event, Found, Ran
+from parcache.run.marks import Marks
 from parcache.run.parts import Packed, Parts, Shelf
+from parcache.run.schedule import Crew, Schedule
 from parcache.run.unit import Parcel
 from parcache.run.worker import Brief, Ticket, Unit, Watch, execute_parcel, install_here, release, unseal
 from parcache.store.store import Store
@@ -41,6 +44,9 @@ class Echo:
         if isinstance(value, Last):
             os._exit(5)
         return value
+
+    def error_of(self, report: Any) -> BaseException | None:
+        return None
 
     def pack(self, report: Any) -> bytes:
         return cloudpickle.dumps(report)  # type: ignore[no-any-return] # untyped
@@ -247,7 +253,8 @@ def batch(
     parts = Parts()
     number = parts.add(brief(store))
     backend = create("process", {"workers": 2})
-    backend.start(install_here(TOKEN, Echo(), parts))
+    marks = Marks()
+    backend.start(install_here(TOKEN, Echo(), parts, marks=marks.folder))
     planned = {each: Job(each, (), key(each)) for each in jobs}
 
     def unit_of(job: Job) -> Unit:
@@ -256,10 +263,13 @@ def batch(
     try:
         plan = Plan({}, tuple(planned.values()), {})
         found = read or (lambda job: store.read(job.key))  # type: ignore[arg-type] # each has one
-        events = list(run_batch(plan, planned, unit_of, Crew(backend, Echo(), TOKEN, parts), found))
+        schedule = Schedule(Crew(backend, Echo(), partial(execute_parcel, TOKEN), parts, marks))
+        told: list[Event] = list(Batch(plan, planned, unit_of, found).run(schedule))
     finally:
         backend.stop(cancel=True)
+        marks.close()
         release(TOKEN)
+    events = [event for event in told if not isinstance(event, Again)]
     assert sorted(event.job.number for event in events) == sorted(jobs)
     return {event.job.number: event for event in events}
 
@@ -273,7 +283,7 @@ def test_batch_worker_that_dies_in_a_parcel_costs_only_the_job_to_blame(store: S
     events = batch(store, jobs)
     killed = events.pop(120)
     assert isinstance(killed, Ran)
-    assert type(killed.outcome.error).__name__ == "TerminatedWorkerError"
+    assert isinstance(killed.outcome.error, BrokenExecutor)
     for number, event in events.items():
         if isinstance(event, Found):
             assert event.ran

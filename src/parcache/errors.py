@@ -272,6 +272,36 @@ class AuditError(ParcacheError, RuntimeError):
         )
 
 
+class JobTimeoutError(ParcacheError, TimeoutError):
+    """A job ran longer than it may and was stopped."""
+
+    def __init__(self, number: int, timeout_s: float) -> None:
+        super().__init__(number, timeout_s)
+        self.number, self.timeout_s = number, timeout_s
+
+    def __str__(self) -> str:
+        """Name the job and the setting."""
+        return (
+            f"Job {self.number} ran longer than {self.timeout_s:g} s and was stopped. "
+            "Give jobs more time: hydra.launcher.failures.timeout_s=SECONDS, or null for any time."
+        )
+
+
+class NoWorkerError(ParcacheError, RuntimeError):
+    """Workers die before they start a job, one after the other; ``problem`` says how the last one ended."""
+
+    def __init__(self, deaths: int, problem: str) -> None:
+        super().__init__(deaths, problem)
+        self.deaths, self.problem = deaths, problem
+
+    def __str__(self) -> str:
+        """Say how the last one ended, and how to see why."""
+        return (
+            f"{self.deaths} workers in a row ended before they had started a job, the last one so: {self.problem}. "
+            "Run a job here to see why: hydra/launcher/backend=serial."
+        )
+
+
 class LostResultError(ParcacheError, RuntimeError):
     """A job ran in another process and what it returned could not travel back."""
 

@@ -6,8 +6,9 @@ import gc
 import logging
 import os
 import secrets
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -20,40 +21,27 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from parcache.backends import Backend, create
-from parcache.errors import (
-    AuditError,
-    NewerFormatError,
-    ParcacheError,
-    SettingError,
-    StoreUnavailableError,
-    UnkeyableCodeError,
-)
+from parcache.errors import AuditError, ParcacheError, SettingError
+from parcache.hydra.cache import SweepCache
 from parcache.hydra.callbacks import SweepEndCallback
-from parcache.hydra.compose import ComposedJob, compose_job
+from parcache.hydra.compose import compose_job
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.keyring import Keyring
+from parcache.hydra.ledger import Ledger
 from parcache.hydra.record import ExplainMode, heading
-from parcache.hydra.runner import HydraRunner, Report
-from parcache.hydra.settings import Audit, Code, read_settings
-from parcache.keys.fingerprint import Fingerprinter
-from parcache.keys.inputs import Verifier
-from parcache.keys.scope import Scope
-from parcache.keys.task import TaskIdentity, identify
-from parcache.model import Entry, Job, Plan, Storing, Tally
-from parcache.run import failure
-from parcache.run.batch import Crew, Ran, run_batch
+from parcache.hydra.runner import HydraRunner
+from parcache.hydra.settings import Audit, Order, Settings, read_settings
+from parcache.model import Job, Plan, Tally
+from parcache.run.journal import Journal
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
-from parcache.run.record import EXPLAIN_VARIABLE, Explained, Recorder, in_store
+from parcache.run.record import EXPLAIN_VARIABLE, Explained, in_store
 from parcache.run.summary import summary_line
-from parcache.run.unit import Unit
-from parcache.run.worker import Looking, install_here, program_imports, release
-from parcache.store.notes import Notes
-from parcache.store.store import Store
-from parcache.store.sweeps import Heading, Status
 
 if TYPE_CHECKING:
     from parcache.run.audited import Audited
+    from parcache.run.interrupt import Interrupts
+    from parcache.run.schedule import Schedule
 
 log = logging.getLogger("parcache")
 
@@ -89,6 +77,7 @@ class Sweep:
         try:
             self._settings = read_settings(master, os.environ)
             self._backend: Backend = create(self._settings.backend_name, self._settings.backend)
+            _check_fit(self._settings, self._backend)
         except ParcacheError as error:
             raise RefusedError(error) from None
         loader: Any = context.config_loader
@@ -99,31 +88,20 @@ class Sweep:
         self._collector = COLLECTOR.get()
         if self._collector is not None:
             self._collector.sweeps.append(self)
-        self._identity: TaskIdentity | None = None
         self._runner = HydraRunner(context, task_function, master)
         self._token = secrets.token_hex(8)
         self._parts = Parts()
-        self._crew: Crew | None = None
-        self._store: Store | None = None
-        self._store_tried = False
-        self._recorder: Recorder | None = None
-        self._uncached: dict[int, str] = {}  # by number: why a job is not cached
-        self._no_store = "cache.mode is off"
-        self._writes = False
-        cache = self._settings.cache
-        self._scope: Scope | None = None
-        if cache.inputs.is_watched:
-            sweep_dir = os.path.join(cache.root, str(master.hydra.sweep.dir))
-            self._scope = Scope(
-                cache.root, os.path.normpath(cache.dir), os.path.normpath(sweep_dir), cache.inputs.excluded
-            )
-        self._told: set[str] = set()
-        self._tally = Tally()
+        self._schedule: Schedule | None = None
         self._started_s = time.perf_counter()
         self._started_ns = time.time_ns()
         self._ended_s = self._started_s
         explained_in = os.environ.get(EXPLAIN_VARIABLE)
         self._explain = ExplainMode(explained_in, context, master) if explained_in else None
+        sweep_dir = str(master.hydra.sweep.dir)
+        self._cache = SweepCache(self._settings.cache, sweep_dir, only_looks=self._explain is not None)
+        told = {"backend": self._settings.backend_name, "host": socket.gethostname(), "pid": os.getpid()}
+        self._journal = Journal(os.path.abspath(sweep_dir), told)
+        self._ledger = Ledger(self._runner, self._journal)
         at_end = self.close if self._explain is None else self._explain.end
         context.callbacks.callbacks.append(SweepEndCallback(at_end))
 
@@ -131,37 +109,36 @@ class Sweep:
         """Run one batch and return its JobReturns in job order.
 
         Raises:
-            Exception: What Hydra raises where a job does not compose; no job has started then.
+            Exception: What Hydra raises where a job does not compose, and no job has started then; what the first
+                failed job raised, where the limits that ``failures`` sets are reached.
+            SystemExit: The sweep was interrupted; from Python, it is a KeyboardInterrupt.
         """
         setup_globals()
         self._runner.configure_logging()
         if self._explain is None:
             os.makedirs(str(self._master.hydra.sweep.dir), exist_ok=True)
-        store = self._open_store()
+        cache = self._cache
+        cache.open()
         with _collecting_only_what_is_new():
             composed = [
                 compose_job(self._composer, self._master, overrides, initial_job_idx + index)
                 for index, overrides in enumerate(job_overrides)
             ]
-            fingerprinter, store = self._take_up(store)
-            cache = self._settings.cache
-            keyring = Keyring(
-                cache, store, fingerprinter, self._warn_uncached, self._parts, scope=self._scope, writes=self._writes
-            )
+            keyring = self._keyring()
             try:
                 jobs = [keyring.job(job) for job in composed]
             except SettingError as error:
                 raise RefusedError(error) from None
-            plan = make_plan(jobs, self._reader(store) if store is not None and self._reads else _no_entry)
+            plan = make_plan(jobs, cache.reader())
             by_number = {job.number: job for job in composed}
-            if store is None:
-                self._uncached = dict.fromkeys(by_number, self._no_store)
+            if cache.store is None:
+                cache.uncached = dict.fromkeys(by_number, cache.reason)
 
             def explain(number: int) -> Explained | None:
                 return keyring.explained(by_number[number])
 
             if self._explain is not None:
-                return self._explain.finish(self._heading(), jobs, plan, self._uncached, explain, keyring.codes())
+                return self._explain.finish(self._heading(), jobs, plan, cache.uncached, explain, keyring.codes())
             self._record_plan(jobs, plan)
         log.info(
             "Launching %d jobs: %d in the store, %d to run (%s)",
@@ -170,39 +147,18 @@ class Sweep:
             len(plan.misses),
             self._settings.backend_name,
         )
-        returns: dict[int, JobReturn] = {}
-        findings = _new_audited() if cache.audit is not Audit.OFF else None
-        with self._tallying(explain) as tally:
+        findings = _new_audited() if self._settings.cache.audit is not Audit.OFF else None
+        with self._keeping_books(explain):
+            self._ledger.begin(by_number, plan)
             with _collecting_only_what_is_new():
                 for number, entry in plan.hits.items():
-                    returns[number] = self._runner.restore(by_number[number], entry)
-                    tally.append(Tally(hits=1, saved_s=entry.run_time_s))
+                    self._ledger.hit(number, entry)
             if plan.misses:
-                read_back = self._read_back if store is not None and self._writes else _no_entry
-                jobs_by_number = {job.number: job for job in jobs}
-
                 keyring.prepare()
-
-                def unit_of(job: Job) -> Unit:
-                    return keyring.unit(job, by_number[job.number])
-
-                for event in run_batch(plan, jobs_by_number, unit_of, self._start(), read_back):
-                    number = event.job.number
-                    if isinstance(event, Ran):
-                        returns[number] = self._accept(event, by_number[number])
-                        seen = event.outcome.trace is not None or returns[number].status is JobStatus.COMPLETED
-                        if findings is not None and seen:  # a job that did not live to tell has failed
-                            findings.add(number, event.outcome.trace)
-                        tally.append(Tally(misses=1, failed=returns[number].status is not JobStatus.COMPLETED))
-                    else:
-                        returns[number] = self._runner.restore(by_number[number], event.entry)
-                        served = Tally(duplicates=1, saved_s=event.entry.run_time_s)
-                        tally.append(Tally(misses=1) if event.ran else served)
-                        if event.ran:
-                            self._ended(number, Status.MISS)
+                self._run(jobs, plan, lambda job: keyring.unit(job, by_number[job.number]), findings)
         keyring.close(self._composer.keeps)
         self._composer.forget()
-        ordered = [returns[job.number] for job in jobs]
+        ordered = [self._ledger.returns[job.number] for job in jobs]
         if self._collector is not None:
             self._collector.reports.extend(ordered)
         if findings is not None:
@@ -210,151 +166,145 @@ class Sweep:
         return ordered
 
     def close(self) -> None:
-        """Release the workers and log the sweep's one line. Later calls do nothing."""
+        """Release the workers and log what the sweep came to. Later calls do nothing."""
         self._stop(cancel=False)
-        if self._tally.jobs:
+        self._journal.close()
+        ledger = self._ledger
+        if ledger.tally.jobs:
+            ledger.tell_failures()
             sweep_dir = str(self._master.hydra.sweep.dir)
-            log.info(summary_line(self._tally, self._ended_s - self._started_s, sweep_dir))
-            self._tally = Tally()
+            log.info(summary_line(ledger.tally, self._ended_s - self._started_s, sweep_dir))
+            ledger.tally = Tally()
+
+    def _run(self, jobs: Sequence[Job], plan: Plan, unit_of: Callable[[Job], Any], findings: Audited | None) -> None:
+        """Run what the plan leaves to run, until its end or the limits'."""
+        from parcache.run.batch import Batch, Ran
+        from parcache.run.interrupt import Interrupts
+
+        if self._settings.order is Order.AUTO and len(plan.misses) > 1:
+            plan = plan._replace(misses=self._longest_first(plan.misses))
+        batch = Batch(plan, {job.number: job for job in jobs}, unit_of, self._cache.read_back)
+        with Interrupts(partial(self._backend.stop, cancel=True)) as interrupts:
+            schedule = self._start(interrupts)
+            for event in batch.run(schedule):
+                self._ledger.take(event)
+                if findings is not None and isinstance(event, Ran):
+                    completed = self._ledger.returns[event.job.number].status is JobStatus.COMPLETED
+                    if event.outcome.trace is not None or completed:  # a job that did not live to tell has failed
+                        findings.add(event.job.number, event.outcome.trace)
+                if isinstance(event, Ran) and event.outcome.stored.reason:
+                    self._cache.warn(f"Results are not stored: {event.outcome.stored.reason}.", event.job.number)
+        if schedule.is_over:
+            running = self._running_numbers()
+            self._stop(cancel=True)
+            self._ledger.interrupted(running)
+            _ = self._ledger.first_failure().return_value  # raises what the job raised
 
     @contextmanager
-    def _tallying(self, explain: Callable[[int], Explained | None]) -> Iterator[list[Tally]]:
-        parts: list[Tally] = []
-        finished = False
+    def _keeping_books(self, explain: Callable[[int], Explained | None]) -> Iterator[None]:
+        ledger = self._ledger
+        failed_before = ledger.tally.failed
+        is_whole = False
         try:
-            yield parts
-            finished = not any(part.failed for part in parts)
+            yield
+            is_whole = ledger.tally.failed == failed_before
+        except KeyboardInterrupt:
+            running = self._running_numbers()
+            self._stop(cancel=True)
+            ledger.interrupted(running)
+            self._tell_interrupt()
+            if self._collector is None:
+                from parcache.run.interrupt import EXIT_CODE
+
+                raise SystemExit(EXIT_CODE) from None
+            raise
         finally:
             # After a failure the sweeper most often raises, and Hydra 1.3 then tells nobody that the sweep is over.
-            if not finished:
+            if not is_whole:
                 self._stop(cancel=True)
-            if self._recorder is not None:
-                self._recorder.close(explain)
-            self._tally = sum(parts, self._tally)
+            if ledger.recorder is not None:
+                ledger.recorder.close(explain)
             self._ended_s = time.perf_counter()
 
-    def _accept(self, event: Ran, job: ComposedJob) -> JobReturn:
-        outcome = event.outcome
-        if outcome.stored.how is Storing.REFUSED:
-            self._warn_once(f"Results are not stored: {outcome.stored.reason}.", job.number)
-        if outcome.error is None:
-            report: JobReturn | Report = outcome.report
-            if isinstance(report, Report):
-                report = report.complete(job)
-            if report.status is JobStatus.COMPLETED:
-                refused = outcome.stored.how is Storing.REFUSED
-                self._ended(job.number, Status.REFUSED if refused else Status.MISS, outcome.stored.reason)
-                log.debug("#%d %s: done in %.3g s", job.number, " ".join(job.overrides), outcome.run_time_s)
-                return report
-            error = report._return_value
-        else:
-            error = outcome.error
-            report = self._runner.failed(job, error)
-        problem = f"{type(error).__name__}: {failure.text(error)}".splitlines()[0]
-        self._ended(job.number, Status.FAILED, problem)
-        line = f"#{job.number} {' '.join(job.overrides)}: failed: {problem}"
-        log.error("%s", line.encode("utf-8", "backslashreplace").decode("utf-8"))  # a stream refuses lone surrogates
-        return report
+    def _tell_interrupt(self) -> None:
+        self._runner.configure_logging()
+        done = len(self._ledger.returns) - len(self._ledger.failures)
+        where = "" if self._cache.writes else " (nothing was stored)"
+        log.warning("Interrupted. %d jobs of this batch are done%s. Run the same command again to go on", done, where)
 
-    def _start(self) -> Crew:
-        if self._crew is None:
+    def _running_numbers(self) -> set[int]:
+        """Return the jobs that workers are running, some that have ended among them."""
+        if self._schedule is None:
+            return set()
+        return {mark.number for mark in self._schedule.marks.read().values()}
+
+    def _start(self, interrupts: Interrupts) -> Schedule:
+        from parcache.run.marks import Marks
+        from parcache.run.schedule import Crew, Schedule
+        from parcache.run.worker import Looking, execute_parcel, install_here, program_imports
+
+        if self._schedule is None:
             looking = Looking(
-                inputs=self._writes and self._scope is not None,
+                inputs=self._cache.writes and self._cache.scope is not None,
                 audits=self._settings.cache.audit is not Audit.OFF,
                 imports=program_imports() if self._collector is None else (),
             )
-            self._backend.start(install_here(self._token, self._runner, self._parts, looking))
-            self._crew = Crew(self._backend, self._runner, self._token, self._parts)
-        return self._crew
+            marks = Marks()
+            self._backend.start(install_here(self._token, self._runner, self._parts, looking, marks.folder))
+            crew = Crew(self._backend, self._runner, partial(execute_parcel, self._token), self._parts, marks)
+            self._schedule = Schedule(crew, self._settings.limits, sent=self._ledger.sent)
+        self._schedule.is_interrupted = lambda: interrupts.is_requested
+        return self._schedule
 
     def _stop(self, *, cancel: bool) -> None:
-        if self._crew is not None:
-            self._crew = None
+        if self._schedule is not None:
+            from parcache.run.worker import release
+
+            schedule, self._schedule = self._schedule, None
             self._backend.stop(cancel=cancel)
+            schedule.marks.close()
             release(self._token)
 
-    def _take_up(self, store: Store | None) -> tuple[Fingerprinter | None, Store | None]:
-        """Return what takes a batch's fingerprints, and the store; no store where the task has no fingerprint."""
-        if store is None or self._settings.cache.code is Code.OFF:
-            return None, store
-        try:
-            if self._identity is None:  # once a sweep: what its own jobs leave in memory is not the task's
-                self._identity = identify(self._task_function)
-        except UnkeyableCodeError as error:
-            self._go_without(error)
-            return None, None
-        notes = Notes(store.paths, self._writes)
-        return Fingerprinter(
-            self._identity, with_program=self._collector is None, notes=notes, packages=self._settings.cache.packages
-        ), store
+    def _keyring(self) -> Keyring:
+        cache = self._cache
+        fingerprinter = cache.fingerprinter(self._task_function, with_program=self._collector is None)
+        return Keyring(
+            self._settings.cache,
+            cache.store,
+            fingerprinter,
+            cache.warn_uncached,
+            self._parts,
+            scope=cache.scope,
+            writes=cache.writes,
+        )
 
-    def _reader(self, store: Store) -> Callable[[Job], Entry | None]:
-        """Return what looks jobs up, for one batch: inputs are looked at once."""
-        scope = self._scope
-        if scope is None:
-            return lambda job: store.read(job.key) if job.key is not None else None
-        verifier = Verifier(scope, store.digest_memo(writable=self._writes), store.list_of)
+    def _longest_first(self, misses: tuple[Job, ...]) -> tuple[Job, ...]:
+        expected = self._expected_times(misses)
+        if not expected:
+            return misses
+        from parcache.run.history import longest_first
 
-        def read(job: Job) -> Entry | None:
-            accepts = partial(verifier.accepts, named=job.named) if job.named else verifier.accepts
-            return store.read(job.key, accepts) if job.key is not None else None
+        return longest_first(misses, expected)
 
-        return read
+    def _expected_times(self, jobs: Sequence[Job]) -> Mapping[int, float]:
+        if self._cache.opened is None:
+            return {}
+        from parcache.run.history import Past, expected_times
+        from parcache.store.sweeps import times
 
-    def _read_back(self, job: Job) -> Entry | None:
-        """Return what this batch published for a job, if what that read has not changed since."""
-        if self._store is None or job.key is None:
-            return None
-        if self._scope is None:
-            return self._store.read(job.key)
-        # Looked at anew: the jobs themselves may have written what they read.
-        verifier = Verifier(self._scope, self._store.digest_memo(writable=self._writes), self._store.list_of)
-        return self._store.read(job.key, partial(verifier.accepts, named=job.named), last_only=True)
+        return expected_times(jobs, [Past(*found) for found in times(self._cache.opened.paths)])
 
-    def _open_store(self) -> Store | None:
-        cache = self._settings.cache
-        if not self._store_tried and (cache.mode.reads or cache.mode.writes):
-            self._store_tried = True
-            try:
-                writes = cache.mode.writes and self._explain is None
-                self._store = Store.open(cache.dir, writable=writes)
-                self._writes = writes
-            except NewerFormatError as error:
-                self._go_without(error)
-            except StoreUnavailableError as error:
-                self._store = self._open_to_read()
-                left = "serves what is stored and stores nothing" if self._store else "runs without a cache"
-                self._warn_once(f"{error} This sweep {left}.")
-        return self._store
-
-    @property
-    def _reads(self) -> bool:
-        """Tell whether what is stored is looked at; who asks why is told also where a run would not look."""
-        return self._settings.cache.mode.reads or self._explain is not None
-
-    def _heading(self) -> Heading:
+    def _heading(self) -> Any:
         is_app = self._collector is None
         return heading(self._master, self._settings.cache, self._started_ns, is_app=is_app)
 
     def _record_plan(self, jobs: Sequence[Job], plan: Plan) -> None:
-        if self._store is None or not self._writes:
+        cache = self._cache
+        if cache.opened is None or not cache.writes:
             return
-        if self._recorder is None:
-            self._recorder = in_store(self._store, self._heading())
-        self._recorder.planned(jobs, plan, self._uncached)
-
-    def _ended(self, number: int, status: Status, reason: str = "") -> None:
-        if self._recorder is not None:
-            self._recorder.ended(number, status, reason)
-
-    def _open_to_read(self) -> Store | None:
-        cache = self._settings.cache
-        if not cache.mode.reads or not os.path.isdir(cache.dir):
-            return None
-        try:
-            return Store.open(cache.dir, writable=False)
-        except (StoreUnavailableError, NewerFormatError):
-            return None
+        if self._ledger.recorder is None:
+            self._ledger.recorder = in_store(cache.opened, self._heading())
+        self._ledger.recorder.planned(jobs, plan, cache.uncached)
 
     def _tell_findings(self, findings: Audited) -> None:
         """Warn of what a batch's audits found.
@@ -363,27 +313,27 @@ class Sweep:
             RefusedError: They found something and were to fail by it.
         """
         for stray, number in findings.strays:
-            self._warn_once(f"Audit: not in the job's code closure: {stray}", number)
+            self._cache.warn(f"Audit: not in the job's code closure: {stray}", number)
         for number, problem in findings.untraced:
-            self._warn_once(f"Audit: a job was not seen whole: {problem}", number)
+            self._cache.warn(f"Audit: a job was not seen whole: {problem}", number)
         log.debug("Audit: %d pieces of code that were made from text while jobs ran are in no file", findings.made)
         log.info(findings.line())
         if self._settings.cache.audit is Audit.FAIL and (findings.strays or findings.untraced):
             untraced = [f"job {number}: {problem}" for number, problem in findings.untraced]
             raise RefusedError(AuditError([str(stray) for stray, _ in findings.strays], untraced))
 
-    def _go_without(self, error: ParcacheError) -> None:
-        self._no_store = str(error)
-        self._warn_once(f"{error} This sweep runs without a cache.")
 
-    def _warn_uncached(self, message: str, number: int) -> None:
-        self._uncached[number] = message
-        self._warn_once(message, number)
+def _check_fit(settings: Settings, backend: Backend) -> None:
+    """Refuse what this backend cannot do.
 
-    def _warn_once(self, message: str, number: int | None = None) -> None:
-        if message not in self._told:
-            self._told.add(message)
-            log.warning("%s%s", message, "" if number is None else f" (first: job {number})")
+    Raises:
+        SettingError: Jobs are to be stopped after some time, and the backend cannot stop one.
+    """
+    timeout_s = settings.limits.timeout_s
+    if timeout_s is not None and not hasattr(backend, "kill"):
+        expected = f"null with the backend {settings.backend_name}, which cannot stop a job"
+        remedy = "choose one that can: hydra/launcher/backend=process"
+        raise SettingError("hydra.launcher.failures.timeout_s", timeout_s, f"{expected}; {remedy}")
 
 
 @contextmanager
@@ -403,7 +353,3 @@ def _new_audited() -> Audited:
     from parcache.run.audited import Audited  # where jobs are audited
 
     return Audited()
-
-
-def _no_entry(_: Job) -> Entry | None:
-    return None

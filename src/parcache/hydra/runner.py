@@ -164,6 +164,13 @@ class HydraRunner:
         report.return_value = error
         return report
 
+    def error_of(self, report: JobReturn | Report) -> BaseException | None:
+        """Return what a job failed by, None where it completed."""
+        if isinstance(report, Report) or report.status is JobStatus.COMPLETED:
+            return None
+        error = report._return_value
+        return error if isinstance(error, BaseException) else RuntimeError(f"the job ended with {report.status}")
+
     def pack(self, report: JobReturn) -> bytes:
         """Return a JobReturn as bytes.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from parcache.errors import SettingError
 from parcache.keys.modules import AS_PLACED, Packages
 from parcache.keys.scope import pattern_of
+from parcache.run.limits import NO_LIMITS, Limits, Policy
 
 _PREFIX = "hydra.launcher"
 E = TypeVar("E", bound=Enum)
@@ -83,12 +85,27 @@ class CacheSettings(NamedTuple):
 _CACHE_KEYS: Final = CacheSettings._fields[:-1]
 
 
+class Order(Enum):
+    """In which order jobs are started."""
+
+    AUTO = "auto"
+    GIVEN = "given"
+
+
 class Settings(NamedTuple):
     """All that the launcher is told. ``backend`` are the backend's own settings, without its name."""
 
     backend_name: str
     backend: Mapping[str, Any]
     cache: CacheSettings
+    limits: Limits = NO_LIMITS
+    order: Order = Order.AUTO
+    dry_run: bool = False
+    progress: str = "auto"
+
+
+_KEYS: Final = ("backend", "cache", "failures", "order", "progress", "dry_run")
+_FAILURES: Final = ("policy", "max_failures", "retries", "timeout_s")
 
 
 def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
@@ -103,12 +120,11 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         raise SettingError(_PREFIX, str(error).splitlines()[0], "values that can be resolved") from None
     if not isinstance(raw, dict):
         raise SettingError(_PREFIX, raw, "a mapping")
-    _refuse_unknown(_PREFIX, raw, ("_target_", "backend", "cache"))
-    cache: Any = raw.get("cache")
+    _refuse_unknown(_PREFIX, raw, ("_target_", *_KEYS))
+    _refuse_absent(_PREFIX, raw, _KEYS[1:])
+    cache: Any = raw["cache"]
     _refuse_unknown(f"{_PREFIX}.cache", cache, _CACHE_KEYS)
-    absent = [name for name in _CACHE_KEYS if name not in cache]
-    if absent:
-        raise SettingError(f"{_PREFIX}.cache.{absent[0]}", None, "a value; hydra/launcher=parcache has all of them")
+    _refuse_absent(f"{_PREFIX}.cache", cache, _CACHE_KEYS)
     if not isinstance(raw.get("backend"), dict):
         expected = "a backend; choose one with hydra/launcher/backend=NAME"
         raise SettingError(f"{_PREFIX}.backend", raw.get("backend"), expected)
@@ -137,7 +153,52 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         inputs=_inputs(f"{_PREFIX}.cache.inputs", cache["inputs"], started_in),
         root=started_in,
     )
-    return Settings(name, backend, _for_audit(settings))
+    return Settings(
+        name,
+        backend,
+        _for_audit(settings),
+        _limits(raw["failures"]),
+        _choice(Order, f"{_PREFIX}.order", raw["order"]),
+        _flag(f"{_PREFIX}.dry_run", raw["dry_run"]),
+        _one_of(f"{_PREFIX}.progress", raw["progress"], ("auto", "rich", "plain", "off")),
+    )
+
+
+def _limits(raw: Any) -> Limits:
+    key = f"{_PREFIX}.failures"
+    _refuse_unknown(key, raw, _FAILURES)
+    _refuse_absent(key, raw, _FAILURES)
+    timeout_s = raw["timeout_s"]
+    if timeout_s is not None and (
+        isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < math.inf
+    ):
+        raise SettingError(f"{key}.timeout_s", timeout_s, "a number of seconds above 0, or null for any time")
+    most = raw["max_failures"]
+    return Limits(
+        _choice(Policy, f"{key}.policy", raw["policy"]),
+        None if most is None else _count(f"{key}.max_failures", most),
+        _count(f"{key}.retries", raw["retries"]),
+        timeout_s,
+    )
+
+
+def _count(key: str, found: object) -> int:
+    if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
+        return found
+    raise SettingError(key, found, "a whole number from 0")
+
+
+def _flag(key: str, found: object) -> bool:
+    if isinstance(found, bool):
+        return found
+    raise SettingError(key, found, "true or false")
+
+
+def _one_of(key: str, found: object, known: tuple[str, ...]) -> str:
+    text = "off" if found is False else str(found).lower()  # YAML reads a bare `off` as false
+    if text in known:
+        return text
+    raise SettingError(key, found, f"one of {', '.join(known)}")
 
 
 def _for_audit(settings: CacheSettings) -> CacheSettings:
@@ -197,6 +258,12 @@ def _refuse_unknown(key: str, found: Any, known: tuple[str, ...]) -> None:
         if name not in known:
             shown = ", ".join(item for item in known if not item.startswith("_"))
             raise SettingError(f"{key}.{name}", found[name], f"no such setting; known: {shown}")
+
+
+def _refuse_absent(key: str, found: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    absent = [name for name in known if name not in found]
+    if absent:
+        raise SettingError(f"{key}.{absent[0]}", None, "a value; hydra/launcher=parcache has all of them")
 
 
 def _choice(kind: type[E], key: str, found: object) -> E:

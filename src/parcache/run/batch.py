@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor
-from functools import partial
 from typing import NamedTuple
 
-from parcache.backends.protocol import Backend
-from parcache.model import NOT_ASKED, Entry, Job, Outcome, Plan, Storing
-from parcache.run.parts import Parts
-from parcache.run.schedule import Lost, run_units
+from parcache.model import Entry, Job, Outcome, Plan, Storing
+from parcache.run.schedule import Recovered, Retried, Schedule
 from parcache.run.unit import Unit
-from parcache.run.worker import Runner, execute_parcel, unseal
 
 
 class Ran(NamedTuple):
@@ -33,66 +28,68 @@ class Found(NamedTuple):
     ran: bool = False
 
 
-class Crew(NamedTuple):
-    """A started backend, and the runner and the parts that its workers have installed under ``token``."""
+class Again(NamedTuple):
+    """A job that is going to run again: after a failure, of which ``reason`` tells; ``attempt`` counts from 1."""
 
-    backend: Backend
-    runner: Runner
-    token: str
-    parts: Parts
+    job: Job
+    attempt: int
+    reason: str
 
 
-def run_batch(
-    plan: Plan,
-    jobs: Mapping[int, Job],
-    unit_of: Callable[[Job], Unit],
-    crew: Crew,
-    read: Callable[[Job], Entry | None],
-) -> Iterator[Ran | Found]:
-    """Yield what became of every job of the plan that is not a hit, as it happens.
+Event = Ran | Found | Again
 
-    A duplicate whose twin failed, or left no entry, runs itself. ``read`` is only asked for what this batch publishes.
-    """
-    published = set()
-    for event in _run(plan.misses, unit_of, crew, read):
-        if isinstance(event, Found) or event.outcome.stored.how is Storing.PUBLISHED:
-            published.add(event.job.number)
-        yield event
-    again: list[Job] = []
-    for number in sorted(plan.duplicates):
-        job = jobs[number]
+
+class Batch:
+    """One batch: what its plan left to do. ``read`` is only asked for what this batch publishes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        jobs: Mapping[int, Job],
+        unit_of: Callable[[Job], Unit],
+        read: Callable[[Job], Entry | None],
+    ) -> None:
+        self._plan = plan
+        self._jobs = jobs
+        self._unit_of = unit_of
+        self._read = read
+
+    def recover(self, number: int, since_ns: int) -> Entry | None:
+        """Return what a job of this batch has published since a time, in ns since the epoch."""
+        job = self._jobs[number]
         # What the store held before is not asked: with cache.mode=refresh it is not wanted.
-        entry = read(job) if job.key is not None and plan.duplicates[number] in published else None
-        if entry is None:
-            again.append(job)
-        else:
-            yield Found(job, entry)
-    yield from _run(tuple(again), unit_of, crew, read)
+        entry = self._read(job) if job.key is not None else None
+        return entry if entry is not None and entry.created_ns >= since_ns else None
 
+    def run(self, schedule: Schedule) -> Iterator[Event]:
+        """Yield what becomes of every job of the plan that is not a hit, as it happens.
 
-def _run(
-    jobs: tuple[Job, ...], unit_of: Callable[[Job], Unit], crew: Crew, read: Callable[[Job], Entry | None]
-) -> Iterator[Ran | Found]:
-    by_number = {job.number: job for job in jobs}
-    execute = partial(execute_parcel, crew.token)
-    suspects: list[tuple[Job, int]] = []
-    for event in run_units(crew.backend, execute, (unit_of(job) for job in jobs), len(jobs), crew.parts):
-        if not isinstance(event, Lost):
-            yield Ran(by_number[event.number], unseal(event, crew.runner))
-        elif len(event.numbers) > 1 or isinstance(event.error, BrokenExecutor):
-            suspects += [(by_number[number], event.sent_ns) for number in event.numbers]
-        else:
-            yield Ran(by_number[event.numbers[0]], _failed(event))
-    # A worker died and took along what was in flight, or one of several could not travel. Each of those runs once
-    # more, alone, unless it had come to its end before: only the one to blame fails.
-    for job, sent_ns in suspects:
-        entry = read(job) if job.key is not None else None
-        if entry is not None and entry.created_ns >= sent_ns:
-            yield Found(job, entry, ran=True)
-            continue
-        for event in run_units(crew.backend, execute, [unit_of(job)], 1, crew.parts):
-            yield Ran(job, _failed(event) if isinstance(event, Lost) else unseal(event, crew.runner))
+        A duplicate whose twin failed, or left no entry, runs itself. Where the schedule is over before the end, there
+        are jobs of which nothing is told.
+        """
+        published = set()
+        for event in self._run([job.number for job in self._plan.misses], schedule):
+            if isinstance(event, Found) or (isinstance(event, Ran) and event.outcome.stored.how is Storing.PUBLISHED):
+                published.add(event.job.number)
+            yield event
+        again: list[int] = []
+        for number in sorted(self._plan.duplicates):
+            job = self._jobs[number]
+            entry = self._read(job) if job.key is not None and self._plan.duplicates[number] in published else None
+            if entry is not None:
+                yield Found(job, entry)
+            else:
+                again.append(number)
+        if not schedule.is_over:
+            yield from self._run(again, schedule)
 
-
-def _failed(lost: Lost) -> Outcome:
-    return Outcome(lost.numbers[0], None, lost.error, 0.0, NOT_ASKED)
+    def _run(self, numbers: list[int], schedule: Schedule) -> Iterator[Event]:
+        jobs = self._jobs
+        for event in schedule.run(numbers, lambda number: self._unit_of(jobs[number]), self.recover):
+            job = jobs[event.number]
+            if isinstance(event, Recovered):
+                yield Found(job, event.entry, ran=True)
+            elif isinstance(event, Retried):
+                yield Again(job, event.attempt, event.reason)
+            else:
+                yield Ran(job, event)

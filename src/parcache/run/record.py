@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 EXPLAIN_VARIABLE: Final = "PARCACHE_EXPLAIN"
 EXPLAIN_RECORD: Final = "record.log"
 MAX_EXPLAINED: Final = 1000  # of one batch's jobs that left no entry; those of one cause look alike
+MIN_TIMED_S: Final = 0.05
 _KINDS: Final = {Status.MISS: "stored", Status.FAILED: "failed", Status.REFUSED: "refused"}
 _MAX_REASON: Final = 300
 
@@ -40,6 +41,7 @@ class Recorder:
         self._uncached: set[int] = set()
         self._done: list[int] = []  # those that have, and whose results are stored
         self._ends: dict[tuple[Status, str], list[int]] = {}
+        self._times: list[tuple[str, int, tuple[str, ...]]] = []
 
     def planned(self, jobs: Sequence[Job], plan: Plan, reasons: Mapping[int, str]) -> None:
         """Record a batch as it was planned; ``reasons`` say by number why a job is not cached."""
@@ -63,6 +65,11 @@ class Recorder:
         self._open.discard(number)
         self._ends.setdefault((status, reason[:_MAX_REASON]), []).append(number)
 
+    def took(self, job: Job, run_time_s: float) -> None:
+        """Take note of how long a job ran, where that is long enough to be worth anything to later sweeps."""
+        if job.key is not None and run_time_s >= MIN_TIMED_S:
+            self._times.append((job.key.config, round(run_time_s * 1000), job.overrides))
+
     def close(self, explain: Callable[[int], Explained | None]) -> None:
         """Record how the batch has ended; ``explain`` says what a job's key is made of, where that is known."""
         is_whole = not self._open
@@ -70,7 +77,7 @@ class Recorder:
             number for (status, _), numbers in self._ends.items() if status is not Status.MISS for number in numbers
         ]
         unstored += sorted(self._open)
-        written: list[bytes] = []
+        written: list[bytes] = list(lines_of("times", self._times))
         for (status, reason), numbers in self._ends.items():
             written += lines_of(_KINDS[status], numbers, before=[reason])
         if not is_whole:
@@ -79,7 +86,7 @@ class Recorder:
             written += self._why(number, explain)
         if is_whole and (self._done or written):
             written.append(line("end"))
-        for noted in (self._ends, self._open, self._uncached, self._done, self._bases):
+        for noted in (self._ends, self._open, self._uncached, self._done, self._bases, self._times):
             noted.clear()
         self._write(written)
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 from parcache.keys.digests import State, look
 from parcache.keys.inputs import Sighting, Sightings
 from parcache.keys.scope import is_below
+from parcache.run.surroundings import set_by_imports
 
 # Who reads source files as code, or copies them as they are. Where anybody else opens one, it is data.
 _READERS_OF_CODE: Final = frozenset(
@@ -144,6 +145,10 @@ class Recording:
         """Take note of a link that is about to be made: what is read through it is not the job's own."""
         self._links.add(path)
 
+    def is_importing(self, frame: FrameType) -> bool:
+        """Tell whether a module is being imported below the boundary."""
+        return self._is_importing(frame)
+
     def _note(self, path: str, sighting: Sighting, frame: FrameType) -> None:
         self.seen[path] = sighting
         if self._is_importing(frame):
@@ -245,6 +250,11 @@ def _on_link(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
             recording.linked(path)
 
 
+def _on_putenv(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
+    if _active[0].is_importing(frame):
+        set_by_imports.add(os.fsdecode(args[0]))
+
+
 _EVENTS: Final[dict[str, Callable[[tuple[Any, ...], str, FrameType], None]]] = {
     "open": _on_open,
     "os.listdir": _on_list,
@@ -253,6 +263,7 @@ _EVENTS: Final[dict[str, Callable[[tuple[Any, ...], str, FrameType], None]]] = {
     "os.mkdir": _on_mkdir,
     "os.symlink": _on_link,
     "os.link": _on_link,
+    "os.putenv": _on_putenv,
 }
 
 

@@ -1,127 +1,287 @@
-"""The schedule loop: keep a backend busy and hand out outcomes as they come.
+"""The schedule loop: keep a backend busy, hand out what becomes of each unit, try again where that helps.
 
-Sending a job to another process and its outcome back costs ten times what an empty job does. Short jobs therefore
-travel together, in parcels that are as large as keeps a worker busy for about 30 ms; long jobs travel alone.
+A unit ends once. In between it may be given back: because the worker that had it died over another one, because its
+parcel had taken long enough, or because it failed and is to be tried again.
+
+What a dead worker had is told apart by its mark (``parcache.run.marks``): what had ended before and published is taken
+from the store, what had not started is sent out again and nothing is counted, and the one that was running has cost its
+worker. Anybody may have killed that worker (an administrator, the kernel when memory ran out for the sake of others),
+so the unit runs once more, alone; the second time it fails, however many retries there are.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from itertools import islice
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from typing import Any, Final, NamedTuple
 
 from parcache.backends.protocol import Backend
-from parcache.model import Outcome
+from parcache.errors import JobTimeoutError, NoWorkerError
+from parcache.model import NOT_ASKED, Entry, Outcome
+from parcache.run import failure
+from parcache.run.limits import NO_LIMITS, Limits
+from parcache.run.marks import Mark, Marks
 from parcache.run.parts import Parts
 from parcache.run.unit import Delivery, Parcel, Unit
+from parcache.run.waiting import ParcelSize, Waiting
+from parcache.run.worker import Runner, unseal
 
-# Dispatching a parcel costs some 0.3 ms; a tail of this length does not show either.
-TARGET_S: Final = 0.03
+_MAX_DEATHS: Final = 2
+# So many workers in a row, for each that may run at a time, died before they had started anything.
+_MAX_STILLBORN: Final = 8
+_MIN_POLL_S: Final = 0.02
+_MAX_POLL_S: Final = 0.5
 
 
-class Lost(NamedTuple):
-    """Units of which nothing came back: their worker died, or their parcel could not travel.
+class Crew(NamedTuple):
+    """A started backend; ``execute`` is what it is to call with each parcel, in workers that have the runner."""
 
-    Some of several may have run, and published, before. ``sent_ns`` is when they were submitted, in ns since the epoch.
-    """
+    backend: Backend
+    runner: Runner
+    execute: Callable[[Parcel], Delivery]
+    parts: Parts
+    marks: Marks
 
-    numbers: tuple[int, ...]
-    error: BaseException
+
+class Recovered(NamedTuple):
+    """A unit that published its result and lost its report, because its worker died."""
+
+    number: int
+    entry: Entry
+
+
+class Retried(NamedTuple):
+    """A unit that is going to run again. ``attempt`` is the one that failed, from 1."""
+
+    number: int
+    attempt: int
+    reason: str
+
+
+Event = Outcome | Recovered | Retried
+
+
+# Returns what a unit published since a time, in ns since the epoch.
+Recover = Callable[[int, int], Entry | None]
+
+
+class _Flight(NamedTuple):
+    parcel: Parcel
     sent_ns: int
 
 
-class ParcelSize:
-    """How many units travel together. Starts with one; doubles while parcels are short, shrinks at once."""
+class Schedule:
+    """Runs units on a crew, batch after batch, within the limits of one sweep.
 
-    def __init__(self, largest: int | None = None) -> None:
-        self._size = 1
-        self._largest = largest
-
-    def next(self, remaining: int, capacity: int) -> int:
-        """Return the size of the next parcel: at the end of a batch smaller, so that all workers end together."""
-        size = max(1, min(self._size, remaining // capacity))
-        return size if self._largest is None else min(size, self._largest)
-
-    def learn(self, times_s: tuple[float, ...]) -> None:
-        """Take note of how long each unit of a parcel has taken."""
-        if not times_s:
-            return
-        if max(times_s) > TARGET_S:
-            self._size = 1
-            return
-        fitting = int(TARGET_S * len(times_s) / max(sum(times_s), 1e-9))
-        # Of what was seen the double, not of what is in flight: its times are not known yet.
-        self._size = max(1, min(fitting, max(self._size, 2 * len(times_s))))
-
-
-def run_units(
-    backend: Backend,
-    execute: Callable[[Parcel], Delivery],
-    units: Iterable[Unit],
-    count: int,
-    parts: Parts,
-    *,
-    clock_ns: Callable[[], int] = time.time_ns,
-) -> Iterator[Outcome | Lost]:
-    """Yield one outcome for each unit, in the order in which their parcels finish, or what was lost.
-
-    ``count`` is how many units there are. At most ``backend.capacity`` parcels are in flight.
+    ``sent`` is told the numbers of units that travel together. ``is_interrupted`` tells between two units that the
+    sweep is to end, where what ran has swallowed the KeyboardInterrupt.
     """
-    waiting = _Waiting(units, count)
-    size = ParcelSize(getattr(backend, "jobs_per_call", None))
-    running: dict[Future[Delivery], tuple[Parcel, int]] = {}
-    while running or waiting:
-        at_once = None
-        while waiting and len(running) < backend.capacity:
-            parcel = _parcel(waiting.take(size.next(waiting.count, backend.capacity)), parts)
-            sent_ns = clock_ns()
-            future = _submit(backend, execute, parcel)
-            running[future] = parcel, sent_ns
+
+    def __init__(
+        self,
+        crew: Crew,
+        limits: Limits = NO_LIMITS,
+        *,
+        sent: Callable[[Sequence[int]], None] = lambda _: None,
+        is_interrupted: Callable[[], bool] = lambda: False,
+        clock_ns: Callable[[], int] = time.time_ns,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._crew = crew
+        self._backend = crew.backend
+        self._recover: Recover = _nothing_published
+        self._limits = limits
+        self._sent = sent
+        self.is_interrupted = is_interrupted
+        self.marks = crew.marks
+        self._clock_ns = clock_ns
+        self._monotonic_s = monotonic_s
+        self._ids = itertools.count(1)
+        self._size = ParcelSize(getattr(crew.backend, "jobs_per_call", None))
+        self._kill: Callable[[Future[Any]], None] | None = getattr(crew.backend, "kill", None)
+        self._waiting = Waiting((), _no_unit)
+        self._running: dict[Future[Delivery], _Flight] = {}
+        self._overdue: dict[int, int] = {}  # by parcel: the unit for which it was killed
+        self._failures: Counter[int] = Counter()  # by unit: attempts that failed
+        self._deaths: Counter[int] = Counter()  # by unit: workers that died over it
+        self._stillborn = 0
+        self._has_marks = False
+        self.failed = 0
+        """How many units have failed for good."""
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the limits are reached: no unit is started any more."""
+        return self._limits.are_reached(self.failed)
+
+    def run(self, numbers: Sequence[int], unit_of: Callable[[int], Unit], recover: Recover) -> Iterator[Event]:
+        """Yield what becomes of these units, in the order in which it does. At most ``capacity`` parcels are in flight.
+
+        Each unit has one Outcome or is Recovered in the end; not all do where the limits are reached: what then runs is
+        ended, where the backend can do that, and nothing else is started.
+        """
+        self._waiting, self._recover = Waiting(numbers, unit_of), recover
+        while self._running or self._waiting:
+            if self.is_interrupted():
+                raise KeyboardInterrupt
+            at_once = self._fill()
+            for future in wait(self._running, timeout=self._poll_s(), return_when=FIRST_COMPLETED).done:
+                yield from self._settle(future, learns=future is not at_once)
+            if self.is_over:
+                yield from self._end()
+                return
+            self._stop_overdue()
+
+    def _fill(self) -> Future[Delivery] | None:
+        """Send out what there is room for; returns a future that has ended at once, before anything else is sent."""
+        while self._waiting and len(self._running) < self._backend.capacity:
+            units = self._waiting.take(self._size.next(self._waiting.count, self._backend.capacity))
+            brought = self._crew.parts.to_bring({number for unit in units for number in unit.parts})
+            parcel = Parcel(units, brought, next(self._ids))
+            flight = _Flight(parcel, self._clock_ns())
+            self._sent([unit.number for unit in units])
+            future = _submit(self._backend, self._crew.execute, parcel)
+            self._running[future] = flight
             if future.done():  # a backend that executes on submission: hand the outcome out before the next job
-                at_once = future
-                break
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            parcel, sent_ns = running.pop(future)
-            delivery = _delivery(future)
-            if isinstance(delivery, BaseException):
-                yield Lost(tuple(unit.number for unit in parcel.units), delivery, sent_ns)
-                continue
-            if future is not at_once:
-                size.learn(delivery.times_s)
-            waiting.give_back(parcel.units[len(delivery.outcomes) :])
-            yield from delivery.outcomes
+                return future
+        return None
+
+    def _settle(self, future: Future[Delivery], *, learns: bool) -> Iterator[Event]:
+        flight = self._running.pop(future)
+        delivery = _delivery(future)
+        if isinstance(delivery, BaseException):
+            yield from self._lost(flight, delivery)
+            return
+        self._stillborn = 0
+        self._overdue.pop(flight.parcel.id, None)
+        if learns:
+            self._size.learn(delivery.times_s)
+        units = flight.parcel.units
+        self._waiting.give_back(units[len(delivery.outcomes) :])
+        for unit, outcome in zip(units, delivery.outcomes, strict=False):
+            yield self._ended(unit, unseal(outcome, self._crew.runner))
+
+    def _ended(self, unit: Unit, outcome: Outcome, *, is_final: bool = False) -> Outcome | Retried:
+        """Return a unit's outcome, or that it is tried again."""
+        error = outcome.error if outcome.error is not None else self._crew.runner.error_of(outcome.report)
+        if error is None:
+            return outcome
+        if not is_final and self._failures[unit.number] < self._limits.retries and not self.is_over:
+            self._failures[unit.number] += 1
+            self._waiting.give_back_alone(unit)
+            return Retried(unit.number, self._failures[unit.number], f"{type(error).__name__}: {failure.text(error)}")
+        self.failed += 1
+        return outcome
+
+    def _lost(self, flight: _Flight, error: BaseException) -> Iterator[Event]:
+        """Find out what has become of the units of a parcel that did not come back."""
+        parcel = flight.parcel
+        killed_for = self._overdue.pop(parcel.id, None)
+        if not isinstance(error, (BrokenExecutor, CancelledError)):  # it could not travel: nothing of it has run
+            yield from self._untravelled(parcel.units, error)
+            return
+        mark = self._mark(parcel)
+        if mark is None and (self._has_marks or len(parcel.units) > 1):
+            yield from self._never_started(parcel.units, error)
+            return
+        self._stillborn = 0
+        at = 0 if mark is None else [unit.number for unit in parcel.units].index(mark.number)
+        self._waiting.give_back(parcel.units[at + 1 :])
+        for unit in parcel.units[:at]:
+            entry = self._recover(unit.number, flight.sent_ns)
+            if entry is not None:
+                yield Recovered(unit.number, entry)
+            else:
+                self._waiting.give_back((unit,))
+        unit = parcel.units[at]
+        entry = self._recover(unit.number, flight.sent_ns)
+        if entry is not None:
+            yield Recovered(unit.number, entry)
+        elif killed_for == unit.number and self._limits.timeout_s is not None:
+            yield self._ended(unit, _without_report(unit, JobTimeoutError(unit.number, self._limits.timeout_s)))
+        elif killed_for is not None:  # the one that was overdue had just ended
+            self._waiting.give_back((unit,))
+        else:
+            yield self._died(unit, error)
+
+    def _died(self, unit: Unit, error: BaseException) -> Event:
+        self._deaths[unit.number] += 1
+        if self._deaths[unit.number] >= _MAX_DEATHS or self.is_over:
+            return self._ended(unit, _without_report(unit, error), is_final=True)
+        self._waiting.give_back_alone(unit)
+        return Retried(unit.number, self._deaths[unit.number], failure.text(error))
+
+    def _untravelled(self, units: tuple[Unit, ...], error: BaseException) -> Iterator[Event]:
+        if len(units) == 1:
+            yield self._ended(units[0], _without_report(units[0], error), is_final=True)
+            return
+        for unit in units:  # one of them is to blame
+            self._waiting.give_back_alone(unit)
+
+    def _never_started(self, units: tuple[Unit, ...], error: BaseException) -> Iterator[Event]:
+        self._stillborn += 1
+        if self._stillborn < _MAX_STILLBORN * max(2, self._backend.capacity):
+            if self._has_marks:
+                self._waiting.give_back(units)
+            else:
+                for unit in units:
+                    self._waiting.give_back_alone(unit)
+            return
+        problem = NoWorkerError(self._stillborn, failure.text(error))
+        for unit in units:
+            yield self._ended(unit, _without_report(unit, problem), is_final=True)
+
+    def _mark(self, parcel: Parcel) -> Mark | None:
+        marks = self._crew.marks.read()
+        self._has_marks = self._has_marks or bool(marks)
+        return marks.get(parcel.id)
+
+    def _poll_s(self) -> float | None:
+        if self._limits.timeout_s is None or self._kill is None:
+            return None
+        return min(_MAX_POLL_S, max(_MIN_POLL_S, self._limits.timeout_s / 20))
+
+    def _stop_overdue(self) -> None:
+        """Kill what has run for too long; that its parcel is lost is told by its future."""
+        limit_s = self._limits.timeout_s
+        if limit_s is None or self._kill is None or not self._running:
+            return
+        now = self._monotonic_s()
+        marks = self._crew.marks.read()
+        for future, flight in self._running.items():
+            mark = marks.get(flight.parcel.id)
+            is_late = mark is not None and now - mark.started_s > limit_s
+            if mark is not None and is_late and flight.parcel.id not in self._overdue and not future.done():
+                self._overdue[flight.parcel.id] = mark.number
+                self._kill(future)
+
+    def _end(self) -> Iterator[Event]:
+        """End what runs, or wait for it where the backend cannot end it; nothing else is started."""
+        self._waiting.drop()
+        if self._kill is not None:
+            for flight in self._running.values():
+                for unit in flight.parcel.units:
+                    entry = self._recover(unit.number, flight.sent_ns)
+                    if entry is not None:
+                        yield Recovered(unit.number, entry)
+            self._running.clear()
+            return
+        for future in self._running:
+            future.cancel()
+        while self._running:
+            for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                if future.cancelled():
+                    del self._running[future]
+                else:
+                    yield from self._settle(future, learns=False)
+            self._waiting.drop()
 
 
-class _Waiting:
-    """The units that are not in flight: made when they are due, except those that came back unstarted."""
-
-    def __init__(self, units: Iterable[Unit], count: int) -> None:
-        self._coming = iter(units)
-        self._back: deque[Unit] = deque()
-        self.count = count
-
-    def __bool__(self) -> bool:
-        return self.count > 0
-
-    def take(self, number: int) -> tuple[Unit, ...]:
-        """Return the next units, in their order."""
-        number = min(number, self.count)
-        taken = [self._back.popleft() for _ in range(min(number, len(self._back)))]
-        taken += islice(self._coming, number - len(taken))
-        self.count -= number
-        return tuple(taken)
-
-    def give_back(self, units: tuple[Unit, ...]) -> None:
-        """Take units back to the front."""
-        self._back.extendleft(reversed(units))
-        self.count += len(units)
-
-
-def _parcel(units: tuple[Unit, ...], parts: Parts) -> Parcel:
-    return Parcel(units, parts.to_bring({number for unit in units for number in unit.parts}))
+def _without_report(unit: Unit, error: BaseException) -> Outcome:
+    return Outcome(unit.number, None, error, 0.0, NOT_ASKED)
 
 
 def _submit(backend: Backend, execute: Callable[[Parcel], Delivery], parcel: Parcel) -> Future[Delivery]:
@@ -138,3 +298,11 @@ def _delivery(future: Future[Delivery]) -> Delivery | BaseException:
     if future.cancelled():
         return CancelledError("the backend cancelled the job")
     return future.exception() or future.result()
+
+
+def _no_unit(number: int) -> Unit:
+    raise KeyError(number)
+
+
+def _nothing_published(_: int, __: int) -> Entry | None:
+    return None

@@ -74,13 +74,14 @@ class Unit(NamedTuple):
 
 
 class Parcel(NamedTuple):
-    """Units that one worker executes one after the other, and the parts that it may not have."""
+    """Units that one worker executes one after the other, and the parts that it may not have. No id comes twice."""
 
     units: tuple[Unit, ...]
     parts: Mapping[int, Part | Packed] = {}
+    id: int = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _parcel, ([_flat_unit(unit) for unit in self.units], self.parts)
+        return _parcel, ([_flat_unit(unit) for unit in self.units], self.parts, self.id)
 
 
 class Sealed(NamedTuple):
@@ -112,7 +113,7 @@ def _flat_unit(unit: Unit) -> tuple[Any, ...]:
     return unit.number, unit.common, unit.own, (ticket.brief, parts, *ticket[2:])
 
 
-def _parcel(flat: Sequence[tuple[Any, ...]], parts: Mapping[int, Packed]) -> Parcel:
+def _parcel(flat: Sequence[tuple[Any, ...]], parts: Mapping[int, Packed], id: int) -> Parcel:
     units = []
     for number, common, own, permission in flat:
         ticket = None
@@ -120,7 +121,7 @@ def _parcel(flat: Sequence[tuple[Any, ...]], parts: Mapping[int, Packed]) -> Par
             brief, key, *rest = permission
             ticket = Ticket(brief, Key(*key), *rest)
         units.append(Unit(number, common, own, ticket))
-    return Parcel(tuple(units), parts)
+    return Parcel(tuple(units), parts, id)
 
 
 def _flat_outcome(outcome: Outcome) -> tuple[Any, ...]:

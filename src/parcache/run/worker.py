@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from parcache.errors import CannotTravelError, LostResultError
 from parcache.keys.modules import Party, is_own, party_of
 from parcache.model import Outcome
-from parcache.run import failure, recorder
+from parcache.run import failure, recorder, surroundings
+from parcache.run.marks import Marker
 from parcache.run.parts import Packed, Parts, Shelf
 from parcache.run.reading import taking_up
 from parcache.run.unit import Brief, Delivery, Parcel, Sealed, Ticket, Unit
@@ -62,6 +63,9 @@ class Runner(Protocol):
         it names none.
         """
 
+    def error_of(self, report: Any) -> BaseException | None:
+        """Return what the job failed by, None where it completed. Called in the sweeping process."""
+
     def pack(self, report: Any) -> bytes:
         """Return a report as bytes.
 
@@ -85,6 +89,7 @@ class _Installed(NamedTuple):
     home: int = 0
     auditor: Auditor | None = None
     records_inputs: bool = False
+    marker: Marker | None = None
 
 
 _INSTALLED: dict[str, _Installed] = {}
@@ -116,16 +121,19 @@ def program_imports() -> tuple[str, ...]:
 LOOKING_AT_NOTHING: Final = Looking()
 
 
-def install_here(token: str, runner: Runner, parts: Parts, looking: Looking = LOOKING_AT_NOTHING) -> Callable[[], None]:
+def install_here(
+    token: str, runner: Runner, parts: Parts, looking: Looking = LOOKING_AT_NOTHING, marks: str = ""
+) -> Callable[[], None]:
     """Install a live runner and its parts in this process under a token; return what every worker is to call first.
 
-    Other processes get copies: the runner and the parts that there are now are pickled, by cloudpickle, only when
-    the returned function is.
+    ``marks`` is the folder in which to note what is executed; empty for nowhere. Other processes get copies: the
+    runner and the parts that there are now are pickled, by cloudpickle, only when the returned function is.
     """
+    marker = Marker(marks) if marks else None
     _INSTALLED[token] = _Installed(
-        runner, Shelf(parts.send()), None, os.getpid(), _auditor(looking.audits), looking.inputs
+        runner, Shelf(parts.send()), None, os.getpid(), _auditor(looking.audits), looking.inputs, marker
     )
-    return partial(_install, token, _Travelling(runner, parts, looking))
+    return partial(_install, token, _Travelling(runner, parts, looking), marks)
 
 
 def release(token: str) -> None:
@@ -172,16 +180,18 @@ class _Arrived(NamedTuple):
         return runner
 
 
-def _install(token: str, source: Any) -> None:
+def _install(token: str, source: Any, marks: str = "") -> None:
     if token in _INSTALLED:
         return
     shelf, auditor = Shelf(source.parts), _auditor(source.looking.audits)
+    marker = Marker(marks) if marks else None
     try:
         with _arriving(auditor):
             runner = source.unpack()
-        _INSTALLED[token] = _Installed(runner, shelf, auditor=auditor)
+        surroundings.keep()
+        _INSTALLED[token] = _Installed(runner, shelf, auditor=auditor, marker=marker)
     except BaseException as error:  # told job by job: a worker that dies at its start breaks the pool for all
-        _INSTALLED[token] = _Installed(None, shelf, error)
+        _INSTALLED[token] = _Installed(None, shelf, error, marker=marker)
 
 
 def _auditor(is_audited: bool) -> Auditor | None:
@@ -207,6 +217,8 @@ def execute_parcel(token: str, parcel: Parcel, *, clock: Callable[[], float] = t
     times_s: list[float] = []
     started = last = clock()
     for unit in parcel.units:
+        if installed.marker is not None:
+            installed.marker.start(parcel.id, unit.number)
         outcomes.append(_execute(installed, unit))
         now = clock()
         times_s.append(now - last)
@@ -224,6 +236,7 @@ def _execute(installed: _Installed, unit: Unit) -> Outcome:
     report: Any = None
     error = installed.error
     if installed.runner is not None:
+        before = surroundings.before_job(is_home=is_home)
         try:
             shelf, ticket = installed.shelf, unit.ticket
             with _arriving(installed.auditor), nullcontext() if is_home else taking_up():
@@ -235,6 +248,9 @@ def _execute(installed: _Installed, unit: Unit) -> Outcome:
             if isinstance(raised, KeyboardInterrupt) and is_home:
                 raise
             error = raised
+        finally:
+            if before is not None:
+                before.restore()
     if is_home:
         return Outcome(unit.number, report, error, watch.run_time_s, watch.stored, watch.trace)
     sealed = _seal(unit.number, installed.runner, report, error)

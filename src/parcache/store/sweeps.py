@@ -12,6 +12,8 @@ whose first item says what the others are::
     ["duplicates", [[job, twin], …]]
     ["uncached" | "failed" | "refused" | "stored", reason, [job, …]]
     ["base", index, description]           a config, as entries keep it
+    ["times", [[config, run time in ms, [override, …]], …]]
+                                           of jobs that ran, as far as they took long enough to matter
     ["why", job, index of a base or null, {...}]
                                            what explains the key of a job that left no entry, as entries keep it
     ["code", digest, description]          what a fingerprint is made of, where nothing was told to the store
@@ -38,6 +40,7 @@ from parcache.store.paths import StorePaths
 FORMAT: Final = 1
 KEPT: Final = 50
 PER_LINE: Final = 500  # damage costs so many jobs
+_MAX_READ_BYTES: Final = 20_000_000
 _JSON: Final = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -153,6 +156,29 @@ def records(paths: StorePaths) -> Iterator[SweepRecord]:
         found = read_record(path)
         if found is not None:
             yield found
+
+
+def times(paths: StorePaths) -> Iterator[tuple[str, float, tuple[str, ...]]]:
+    """Yield (digest of the config, run time in s, overrides) of jobs that ran, from the newest record to the oldest.
+
+    Damaged lines are passed by. Of the records, at most the last 20 MB are read.
+    """
+    left = _MAX_READ_BYTES
+    for path in _files(paths):
+        try:
+            left -= os.path.getsize(path)
+            if left < 0:
+                return
+            with open(path, "rb") as file:
+                rows = [_row(data) for data in file if data[9:].startswith(b'["times"')]
+        except OSError:
+            continue
+        for row in reversed(rows):
+            try:
+                told = [(str(config), ms / 1000, tuple(map(str, names))) for config, ms, names in (row or ["", ()])[1]]
+            except (TypeError, ValueError, LookupError):
+                continue
+            yield from told
 
 
 def _files(paths: StorePaths) -> list[str]:
