@@ -184,28 +184,38 @@ class Schedule:
             yield from self._untravelled(parcel.units, error)
             return
         mark = self._mark(parcel)
-        if mark is None and (self._has_marks or len(parcel.units) > 1):
-            yield from self._never_started(parcel.units, error)
-            return
-        self._stillborn = 0
-        at = 0 if mark is None else [unit.number for unit in parcel.units].index(mark.number)
-        self._waiting.give_back(parcel.units[at + 1 :])
-        for unit in parcel.units[:at]:
+        units = []
+        for unit in parcel.units:
             entry = self._recover(unit.number, flight.sent_ns)
             if entry is not None:
                 yield Recovered(unit.number, entry)
             else:
-                self._waiting.give_back((unit,))
-        unit = parcel.units[at]
-        entry = self._recover(unit.number, flight.sent_ns)
-        if entry is not None:
-            yield Recovered(unit.number, entry)
-        elif killed_for == unit.number and self._limits.timeout_s is not None:
-            yield self._ended(unit, _without_report(unit, JobTimeoutError(unit.number, self._limits.timeout_s)))
-        elif killed_for is not None:  # the one that was overdue had just ended
+                units.append(unit)
+        if mark is None and (self._has_marks or len(parcel.units) > 1):
+            # Or it had ended, and the worker began another before its report was read.
+            if units:
+                yield from self._never_started(tuple(units), error)
+            return
+        self._stillborn = 0
+        running = parcel.units[0].number if mark is None else mark.number
+        self._waiting.give_back(unit for unit in units if unit.number != running)
+        for unit in units:
+            if unit.number == running:
+                event = self._interrupted(unit, error, killed_for)
+                if event is not None:
+                    yield event
+
+    def _interrupted(self, unit: Unit, error: BaseException, killed_for: int | None) -> Event | None:
+        """Return what becomes of the unit that a dead worker was running; None where it is to run as if nothing were.
+
+        ``killed_for`` is the unit for whose sake the worker was killed.
+        """
+        if killed_for is None:
+            return self._died(unit, error)
+        if killed_for != unit.number or self._limits.timeout_s is None:  # the one that was overdue had just ended
             self._waiting.give_back((unit,))
-        else:
-            yield self._died(unit, error)
+            return None
+        return self._ended(unit, _without_report(unit, JobTimeoutError(unit.number, self._limits.timeout_s)))
 
     def _died(self, unit: Unit, error: BaseException) -> Event:
         self._deaths[unit.number] += 1
