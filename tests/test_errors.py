@@ -16,7 +16,14 @@ from parcache.errors import ParcacheError
 
 pytestmark = pytest.mark.any_hydra
 
-SAMPLES = {"str": "a 'text'", "int": 3, "object": {"a": 1}, "Sequence[str]": ("beta", "alpha"), "float": 1.5}
+SAMPLES = {
+    "str": "a 'text'",
+    "int": 3,
+    "object": {"a": 1},
+    "Sequence[str]": ("beta", "alpha"),
+    "float": 1.5,
+    "int | None": 9,
+}
 
 
 def subclasses(kind: type[ParcacheError]) -> Iterator[type[ParcacheError]]:

@@ -7,6 +7,7 @@ arguments only, which is what makes it survive pickling.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 
 
 class ParcacheError(Exception):
@@ -327,6 +328,23 @@ class RemoteJobError(ParcacheError, RuntimeError):
     def __str__(self) -> str:
         """Show the original type and message."""
         return f"{self.type_name}: {self.message}"
+
+
+class WorkerDiedError(ParcacheError, BrokenExecutor):
+    """The process that executed a job ended before the job did.
+
+    ``exit_code`` is the process's; negative: the number of the signal that ended it; None where it did not get to
+    execute the job. ``reason`` is that in plain words.
+    """
+
+    def __init__(self, exit_code: int | None, reason: str) -> None:
+        super().__init__(exit_code, reason)
+        self.exit_code, self.reason = exit_code, reason
+
+    def __str__(self) -> str:
+        """Say how the process ended."""
+        code = "" if self.exit_code is None else f" (exit code {self.exit_code})"
+        return f"the worker did not finish the job: {self.reason}{code}"
 
 
 class HydraNotInitializedError(ParcacheError, RuntimeError):

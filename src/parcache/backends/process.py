@@ -1,103 +1,126 @@
-"""Processes on this machine, by joblib's loky: spawned afresh, robust, and fed by cloudpickle."""
+"""Processes on this machine: spawned afresh, one for each slot, and fed by cloudpickle."""
 
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from functools import cached_property, partial
-from typing import Any, Final, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from parcache.backends import machine
+from parcache.backends.slots import (
+    INDEX_VARIABLE,
+    number_of_workers,
+    read_slots,
+    slot_environments,
+    thread_limits,
+)
+from parcache.backends.slots import seconds as read_seconds
 from parcache.errors import SettingError
+
+if TYPE_CHECKING:
+    from parcache.backends.pool import Pool
 
 R = TypeVar("R")
 
-_ORPHAN_CHECK_S: Final = 0.5
+_PREFIX: Final = "hydra.launcher.backend"
 
 
 class ProcessBackend:
-    """Executes functions in a pool of worker processes.
+    """Executes functions in worker processes. What happens to one of them is nothing to the others.
 
-    ``workers`` is how many: None for as many as this process may use cores, -1 for the same, -2 for all but one
-    and so on (joblib's convention).
+    ``workers`` is how many: None for as many as this process may use cores (or as there are slots), -1 for all cores,
+    -2 for all but one and so on (joblib's convention). With ``fresh_process`` each executes one call. ``threads``
+    limits those of numeric libraries in each: ``auto`` for the cores divided by the workers, None for no limit.
+    ``stagger_s`` is the least time between the starts of two workers. ``slots`` is what each worker holds:
+    ``backends.slots`` has the details.
+
+    Raises:
+        SettingError: A setting has a value that it cannot have.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
-        # A profile that does not build on `process` is not checked by its schema.
+    def __init__(
+        self,
+        workers: int | None = None,
+        fresh_process: bool = False,
+        threads: int | str | None = "auto",
+        stagger_s: float = 0,
+        slots: Mapping[str, Any] | None = None,
+    ) -> None:
+        # A profile is YAML without types.
         if workers == 0 or (workers is not None and type(workers) is not int):
-            key = "hydra.launcher.backend.workers"
-            raise SettingError(
-                key, workers, "a whole number from 1, or a negative one (-1: all cores, -2: all but one)"
-            )
+            expected = "a whole number from 1, or a negative one (-1: all cores, -2: all but one)"
+            raise SettingError(f"{_PREFIX}.workers", workers, expected)
+        if type(fresh_process) is not bool:
+            raise SettingError(f"{_PREFIX}.fresh_process", fresh_process, "true or false")
+        if threads not in (None, "auto") and (type(threads) is not int or threads < 1):
+            raise SettingError(f"{_PREFIX}.threads", threads, "auto, null or a whole number from 1")
         self._asked = workers
-        self._initializer: Callable[[], None] | None = None
-        self._executor: Any = None
+        self._is_fresh = fresh_process
+        self._threads = threads
+        self._stagger_s = read_seconds(f"{_PREFIX}.stagger_s", stagger_s)
+        self._settings = read_slots(slots)
+        self._pool: Pool | None = None
+        self.jobs_per_call = 1 if fresh_process else None
+
+    @cached_property
+    def _cores(self) -> int:
+        return machine.cores()
+
+    @cached_property
+    def _slots(self) -> list[dict[str, str]]:
+        return slot_environments(self._settings, lambda: machine.gpus(os.environ), machine.is_rocm(os.environ))
 
     @cached_property
     def _workers(self) -> int:
-        # Importing joblib takes a quarter of a second, which a sweep of nothing but hits need not wait for.
-        if self._asked is not None and self._asked > 0:
-            return self._asked
-        from joblib.externals.loky import cpu_count
-
-        cores = int(cpu_count())
-        return cores if self._asked is None else max(1, cores + 1 + self._asked)
+        return number_of_workers(self._asked, self._cores, len(self._slots))
 
     @property
     def capacity(self) -> int:
         """Twice the workers: none of them waits for the sweeping process between two jobs."""
-        return 2 * self._workers
+        return self._workers if self._is_fresh else 2 * self._workers
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What all workers find in their environment and the sweeping process does not."""
+        return thread_limits(self._threads, self._cores, self._workers, os.environ)
+
+    @property
+    def slot_variables(self) -> frozenset[str]:
+        """The environment variables that differ from worker to worker."""
+        return frozenset(name for slot in self._slots for name in slot) | {INDEX_VARIABLE}
 
     def start(self, initializer: Callable[[], None]) -> None:
-        """Prepare the pool. The processes start with the first jobs."""
-        self._initializer = initializer
-        self._executor = self._new_pool()
+        """Prepare the workers. Their processes start with the jobs that need them.
+
+        Raises:
+            SettingError: The machine does not have what the settings ask for.
+        """
+        from parcache.backends.pool import Pool
+
+        held = self._slots or [{}] * self._workers
+        environments = [
+            {**self.environment, **slot, INDEX_VARIABLE: str(index)} for index, slot in enumerate(held[: self._workers])
+        ]
+        self._pool = Pool(environments, initializer, is_fresh=self._is_fresh, stagger_s=self._stagger_s)
 
     def submit(self, function: Callable[[Any], R], argument: Any) -> Future[R]:
-        """Queue the call. A worker that dies takes with it what was queued then; what comes later gets a new pool."""
-        from joblib.externals.loky.process_executor import BrokenProcessPool
+        """Queue the call.
 
-        try:
-            future: Future[R] = self._executor.submit(_run, function, argument)
-        except BrokenProcessPool:
-            self._executor.shutdown(wait=True, kill_workers=True)
-            self._executor = self._new_pool()
-            future = self._executor.submit(_run, function, argument)
-        return future
+        Its ``running()`` tells whether a worker has begun it. Only the call that a worker was at fails when that
+        worker dies; what was queued behind it runs in another.
+        """
+        if self._pool is None:
+            raise RuntimeError("submit() was called before start()")
+        return self._pool.submit(function, argument)
+
+    def kill(self, future: Future[Any]) -> None:
+        """End a call's worker and all that it has started; the call fails, no other does."""
+        if self._pool is not None:
+            self._pool.kill(future)
 
     def stop(self, *, cancel: bool) -> None:
-        """Shut the pool down."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=cancel)
-            self._executor = None
-
-    def _new_pool(self) -> Any:
-        from joblib.externals.loky.process_executor import ProcessPoolExecutor
-
-        start = partial(_start_worker, self._initializer, os.getpid())
-        return ProcessPoolExecutor(max_workers=self._workers, initializer=start)
-
-
-_BUSY = threading.Lock()
-
-
-def _start_worker(initializer: Callable[[], None] | None, parent: int) -> None:
-    # Loky's workers hold both ends of their queue and never notice that the parent is gone (seen with joblib 1.6).
-    threading.Thread(target=_end_with, args=(parent,), daemon=True, name="parcache-orphan-watch").start()
-    if initializer is not None:
-        initializer()
-
-
-def _end_with(parent: int) -> None:
-    """End this worker once its parent has died; what runs may finish, and publish, before."""
-    while os.getppid() == parent:
-        time.sleep(_ORPHAN_CHECK_S)
-    _BUSY.acquire()
-    os._exit(1)
-
-
-def _run(function: Callable[[Any], R], argument: Any) -> R:
-    with _BUSY:
-        return function(argument)
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.stop(cancel=cancel)
