@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import signal
 import struct
 import subprocess
 import sys
@@ -19,10 +18,33 @@ from types import TracebackType
 import pyte
 import pytest
 
-DEADLINE_S = 60.0
+DEADLINE_S = 20.0
 
-# Becomes the leader of a session with this terminal, as a shell does, and then the program.
-_LEADER = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+# What a shell is to a program: the leader of the session, which gives it the terminal, takes it back and outlives it.
+_SHELL = """
+import fcntl, os, signal, sys, termios
+steps, report = int(os.environ["STEPS"]), int(os.environ["REPORT"])
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.close(report)
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+while True:
+    status = os.waitpid(child, os.WUNTRACED)[1]
+    os.tcsetpgrp(0, os.getpgrp())
+    if not os.WIFSTOPPED(status):
+        break
+    print("stopped", flush=True)
+    os.read(steps, 1)
+    os.tcsetpgrp(0, child)
+    os.killpg(child, signal.SIGCONT)
+os.write(report, b"%d" % os.waitstatus_to_exitcode(status))
+os.read(steps, 1)
+"""
 _PRELUDE = """
 import os, sys, time
 STEPS = int(os.environ["STEPS"])
@@ -45,33 +67,38 @@ class Seen:
         self.resize(columns, lines)
         self.raw = b""
         steps, self._steps = os.pipe()
+        self._report, report = os.pipe()
         surroundings = {
             name: value
             for name, value in os.environ.items()
             if name not in ("CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES") and not name.startswith("PYTEST")
         }
-        surroundings.update({"TERM": "xterm-256color", "STEPS": str(steps), "PYTHONWARNINGS": "ignore", **env})
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _LEADER, sys.executable, str(path)],
+        surroundings.update({"TERM": "xterm-256color", "STEPS": str(steps), "REPORT": str(report)})
+        surroundings.update({"PYTHONWARNINGS": "ignore", **env})
+        self._shell = subprocess.Popen(
+            [sys.executable, "-c", _SHELL, str(path)],
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
             start_new_session=True,
-            pass_fds=(steps,),
+            pass_fds=(steps, report),
             env=surroundings,
             cwd=folder,
         )
         os.close(steps)
+        os.close(report)
 
     def __enter__(self) -> Seen:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         os.close(self._steps)
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for fd in (self.slave, self.master):
+        try:
+            self._shell.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._shell.kill()  # the terminal hangs up, which ends the program as well
+            self._shell.wait()
+        for fd in (self._report, self.slave, self.master):
             os.close(fd)
 
     @property
@@ -113,29 +140,25 @@ class Seen:
 
     def await_sight(self, is_seen: Callable[[Seen], bool]) -> None:
         """Read until something is to be seen."""
-        end_s = time.monotonic() + DEADLINE_S
-        while not is_seen(self):
-            if not self._read(end_s - time.monotonic()):
-                pytest.fail("never seen; there was:\n" + "\n".join(self.scrolled))
+        self._until(lambda: is_seen(self), "never seen")
 
     def await_text(self, *texts: str) -> None:
         """Read until all these are on the screen."""
         self.await_sight(lambda seen: all(any(text in line for line in seen.screen) for text in texts))
 
     def finish(self) -> int:
-        """Read to the program's end and return its exit code."""
-        end_s = time.monotonic() + DEADLINE_S
-        while self.process.poll() is None:
-            if time.monotonic() > end_s:
-                pytest.fail("the program does not end; there was:\n" + "\n".join(self.scrolled))
-            self._read(0.05)
+        """Read to the program's end and return its exit code, negative where a signal ended it."""
+        self._until(lambda: bool(select.select([self._report], [], [], 0.0)[0]), "the program does not end")
         while self._read(0.0):
             pass
-        return self.process.returncode
+        return int(os.read(self._report, 16))
 
-    def kill(self) -> None:
-        """Kill the program as the system does when memory runs out."""
-        self.process.send_signal(signal.SIGKILL)
+    def _until(self, is_so: Callable[[], bool], problem: str) -> None:
+        end_s = time.monotonic() + DEADLINE_S
+        while not is_so():
+            if time.monotonic() > end_s:
+                pytest.fail(f"{problem}; there was:\n" + "\n".join(self.scrolled))
+            self._read(0.05)
 
     def _read(self, timeout_s: float) -> bool:
         if not select.select([self.master], [], [], max(0.0, timeout_s))[0]:

@@ -135,7 +135,7 @@ def test_time_left_one_long_job_is_not_shared_between_workers() -> None:
 
 @given(st.lists(st.floats(0.0, 1e4), max_size=400), st.integers(1, 9))
 def test_makespan_lies_between_what_must_be_and_twice_that(times_s: list[float], capacity: int) -> None:
-    """Graham's bound: no plan is faster than the longest job or the equal share; any list order is within twice that."""
+    """Graham's bound: nothing is faster than the longest job or the equal share, and no order takes twice that."""
     least = max(max(times_s, default=0.0), sum(times_s) / capacity)
     found = makespan(times_s, capacity)
     assert least * 0.999 <= found <= 2 * least + 1e-6
@@ -150,7 +150,7 @@ PLAN = [
 
 
 def test_plan_table_has_a_line_for_each_job_and_the_totals() -> None:
-    """The table says of each job its number, overrides, verdict, why and time; the totals what is to run and how long."""
+    """A line says a job's number, overrides, verdict, why and time; the totals what is to run and how long."""
     lines = plan_table(PLAN, workers=1).splitlines()
     assert [line.split()[0] for line in lines] == ["job", "0", "1", "10", "11", "4"]
     assert lines[1].split() == ["0", "lr=0.1", "model=svm", "hit", "stored", "4.0", "s"]

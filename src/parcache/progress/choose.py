@@ -14,13 +14,16 @@ from parcache.progress.snapshot import Display, Progress
 log = logging.getLogger("parcache")
 
 
-def choose_display(kind: Progress, environ: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Display:
-    """Return what shows progress: live on a terminal, an updated line in a notebook, else lines on standard error."""
-    if kind is Progress.OFF:
+def choose_display(kind: Progress, environ: Mapping[str, str], stdout: TextIO | None, stderr: TextIO | None) -> Display:
+    """Return what shows progress: live on a terminal, an updated line in a notebook, else lines on standard error.
+
+    A stream that the process does not have is None, as in ``sys``.
+    """
+    if kind is Progress.OFF or stderr is None:
         return NoDisplay()
     if kind is Progress.RICH or (kind is Progress.AUTO and not is_ci(environ)):
         obstacle = obstacle_to_live(environ, stdout)
-        if not obstacle:
+        if stdout is not None and not obstacle:
             from parcache.progress.live import LiveDisplay  # on a terminal alone
 
             return LiveDisplay(stdout, stderr)
@@ -33,7 +36,7 @@ def choose_display(kind: Progress, environ: Mapping[str, str], stdout: TextIO, s
     return line_display(stderr)
 
 
-def obstacle_to_live(environ: Mapping[str, str], stdout: TextIO) -> str:
+def obstacle_to_live(environ: Mapping[str, str], stdout: TextIO | None) -> str:
     """Return why there can be no live display, as a clause; empty where there can."""
     if os.name != "posix":
         return "there are no pseudo-terminals on this system"
@@ -46,15 +49,15 @@ def obstacle_to_live(environ: Mapping[str, str], stdout: TextIO) -> str:
     return ""
 
 
-def is_terminal(stdout: TextIO) -> bool:
+def is_terminal(stdout: TextIO | None) -> bool:
     """Tell whether a stream is the process's standard output, and that a terminal."""
     try:
-        return stdout.fileno() == 1 and os.isatty(1)
+        return stdout is not None and stdout.fileno() == 1 and os.isatty(1)
     except (OSError, ValueError, AttributeError):  # closed, or somebody's own object
         return False
 
 
-def is_notebook(stdout: TextIO) -> bool:
+def is_notebook(stdout: TextIO | None) -> bool:
     """Tell whether a stream goes into a notebook's cell."""
     kernel = sys.modules.get("ipykernel.iostream")
     return kernel is not None and isinstance(stdout, kernel.OutStream)

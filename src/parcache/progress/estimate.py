@@ -25,9 +25,9 @@ def time_left(
 ) -> float | None:
     """Return in how many seconds a batch will be done, None where nothing is known to go by.
 
-    ``finished_s`` are the run times of its finished jobs, ``waiting_s`` those expected of the waiting jobs, in the order
-    in which they will start; ``capacity`` is how many jobs run at a time. Where nothing is expected of a job it is
-    taken for an average one of those that have finished or of which something is expected.
+    ``finished_s`` are the run times of its finished jobs, ``waiting_s`` those expected of the waiting jobs, in the
+    order in which they will start; ``capacity`` is how many jobs run at a time. Where nothing is expected of a job it
+    is taken for an average one of those that have finished or, if none has, of which something is expected.
     """
     if not waiting_s and not running:
         return 0.0

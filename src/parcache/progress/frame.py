@@ -105,7 +105,7 @@ class Painter:
         lines = []
         for job, age in zip(jobs, ages, strict=True):
             line = Text(f"  #{job.number}".ljust(numbers + 3), style="yellow")
-            line.append(f" {age.rjust(longest)}  ", style="default")
+            line.append(f"  {age.rjust(longest)}  ", style="default")
             line.append(" ".join(job.overrides), style="default")
             lines.append(line)
         return lines
@@ -152,6 +152,8 @@ def clock(seconds: float) -> str:
 
 def snapshot_of(message: Mapping[str, Any], passed_s: float = 0.0) -> tuple[Snapshot, int]:
     """Return what was sent of a snapshot ``passed_s`` ago, and how many jobs run; ages stand where times were."""
-    running = tuple(RunningJob(number, (overrides,), age_s + passed_s) for number, overrides, age_s in message["running"])
+    running = tuple(
+        RunningJob(number, (overrides,), age_s + passed_s) for number, overrides, age_s in message["running"]
+    )
     fields = {**{name: message[name] for name in Snapshot._fields}, "running": running}
     return Snapshot(**{**fields, "elapsed_s": message["elapsed_s"] + passed_s}), message["running_count"]

@@ -43,9 +43,7 @@ def main(real: int, master: int, control: int, token: str, encoding: str, parent
 
 
 class _Screen:
-    def __init__(
-        self, real: int, master: int, control: socket.socket, token: str, encoding: str, parent: int
-    ) -> None:
+    def __init__(self, real: int, master: int, control: socket.socket, token: str, encoding: str, parent: int) -> None:
         self._real, self._master, self._control, self._parent = real, master, control, parent
         self._encoding = encoding
         self._first = mark(token, "").removesuffix(b"\x1b\\")
@@ -75,7 +73,9 @@ class _Screen:
             due_s = tick_s + (IDLE_TICK_S if self._message is None else TICK_S)
             if self._canvas.waiting_bytes:
                 due_s = min(due_s, flush_s + FLUSH_S)
-            sources = [self._master, self._wake] if self._is_left else [self._master, self._wake, self._control]
+            sources: list[int | socket.socket] = [self._master, self._wake]
+            if not self._is_left:
+                sources.append(self._control)
             ready = select.select(sources, [], [], max(0.0, due_s - time.monotonic()))[0]
             if self._wake in ready:
                 self._suspend()

@@ -103,12 +103,12 @@ def _lines(rows: Sequence[PlannedJob], workers: int, width: int | None) -> list[
     lines = []
     for number, overrides, verdict, why, expected in (row.cells for row in body):
         cropped = overrides if len(overrides) <= widths[1] else overrides[: widths[1] - 3] + "..."
-        cells = [
+        columns = [
             number.rjust(widths[0]),
             cropped.ljust(widths[1]),
             verdict.ljust(widths[2]),
             why.ljust(widths[3]),
             expected.rjust(widths[4]),
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append("  ".join(columns).rstrip())
     return [*zip(lines, (row.style for row in body), strict=True), (totals(rows, workers), "")]

@@ -1,10 +1,11 @@
 """A pseudo-terminal in front of the real one, so that a live display and all other output can share it.
 
 While it is taken, standard output and standard error lead into the pseudo-terminal: whoever writes there, this
-process, its workers, C code, subprocesses, writes to a terminal as before. A process of its own, ``parcache.progress.screen``,
-passes everything on to the real terminal, above the live lines. It is no thread, because a thread cannot read while C
-code that holds the interpreter's lock waits for its output to be read; and because what a crashing process writes
-last (``faulthandler``, ``abort``) has to arrive. It also needs no signal handlers in the user's process, nor rich.
+process, its workers, C code, subprocesses, writes to a terminal as before. A process of its own,
+``parcache.progress.screen``, passes everything on to the real terminal, above the live lines. It is no thread, because
+a thread cannot read while C code that holds the interpreter's lock waits for its output to be read; and because what a
+crashing process writes last (``faulthandler``, ``abort``) has to arrive. It also needs no signal handlers in the
+user's process, nor rich.
 
 Workers keep the pseudo-terminal for as long as they live, so it is kept from batch to batch, and the other process
 ends when nobody can write to it any more.
@@ -78,7 +79,7 @@ class Terminal:
             "encoding": encoding,
             "parent": os.getpid(),
         }
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - this interpreter, running this package
             [sys.executable, "-I", "-S", "-c", _BOOT + _RUN, json.dumps(arguments)],
             stdin=subprocess.DEVNULL,
             stdout=self._real,
@@ -163,7 +164,8 @@ class Terminal:
                 while data:
                     data = data[os.write(self._real, data) :]
         except OSError:  # nobody can write to it any more
-            return
+            for fd in (self._master, self._real):
+                os.close(fd)
 
 
 def copy_size(source: int, target: int) -> None:
