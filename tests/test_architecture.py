@@ -26,6 +26,7 @@ FLOORS = {
     "parcache.keys": 1,
     "parcache.store": 1,
     "parcache.backends": 2,
+    "parcache.progress": 2,
     "parcache.run": 3,
     "parcache.hydra": 4,
     "parcache.api": 5,
@@ -41,6 +42,7 @@ WITHOUT_HYDRA = (
     "parcache.keys",
     "parcache.store",
     "parcache.backends",
+    "parcache.progress",
     "parcache.run",
 )
 HEAVY = ("joblib", "submitit", "dask", "distributed", "numpy", "rich", "cloudpickle", "tblib", "pandas")

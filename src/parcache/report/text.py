@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final, NamedTuple
 
+from parcache.progress.text import duration
 from parcache.report.changes import ABSENT, EXECUTED, Change, Kind
 from parcache.report.evidence import InputState
 from parcache.report.verdicts import Mentions, Report, Verdict
-from parcache.run.summary import duration
 from parcache.store.catalog import Head
 from parcache.store.sweeps import Status
 

@@ -1,0 +1,1 @@
+"""What is shown while a batch runs, and the table of a plan that is not to run."""
