@@ -19,7 +19,8 @@ import pytest
 from parcache.backends import create
 from parcache.errors import CannotTravelError, LostResultError
 from parcache.model import Entry, Job, Key, Plan, Storing
-from parcache.run.batch import Again, Batch, Event, Found, Ran
+from parcache.run.batch import Batch
+from parcache.run.events import Again, Event, Found, Ran
 from parcache.run.marks import Marks
 from parcache.run.parts import Packed, Parts, Shelf
 from parcache.run.schedule import Crew, Schedule

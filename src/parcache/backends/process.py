@@ -82,6 +82,11 @@ class ProcessBackend:
         return self._workers if self._is_fresh else 2 * self._workers
 
     @property
+    def workers(self) -> int:
+        """How many calls are executed at a time."""
+        return self._workers
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """What all workers find in their environment and the sweeping process does not."""
         return thread_limits(self._threads, self._cores, self._workers, os.environ)

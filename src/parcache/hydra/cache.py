@@ -25,12 +25,13 @@ log = logging.getLogger("parcache")
 class SweepCache:
     """Opens the store when it is first needed, and goes without it where it cannot be used.
 
-    ``only_looks``: nothing is to be stored, and what is stored is looked at whatever the mode.
+    ``reads``: what is stored is looked at. ``only_looks``: nothing is to be stored, whatever the mode.
     """
 
-    def __init__(self, settings: CacheSettings, sweep_dir: str, *, only_looks: bool) -> None:
+    def __init__(self, settings: CacheSettings, sweep_dir: str, *, reads: bool, only_looks: bool) -> None:
         self._settings = settings
         self._only_looks = only_looks
+        self.reads = reads
         self._identity: TaskIdentity | None = None
         self._is_tried = False
         self._told: set[str] = set()
@@ -47,11 +48,6 @@ class SweepCache:
         if settings.inputs.is_watched:
             folder = os.path.normpath(os.path.join(settings.root, sweep_dir))
             self.scope = Scope(settings.root, os.path.normpath(settings.dir), folder, settings.inputs.excluded)
-
-    @property
-    def reads(self) -> bool:
-        """Tell whether what is stored is looked at."""
-        return self._settings.mode.reads or self._only_looks
 
     def open(self) -> None:
         """Open the store, once; where that fails, say so and go without. A new batch tries again to key its task."""

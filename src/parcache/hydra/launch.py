@@ -7,9 +7,10 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +33,7 @@ from parcache.hydra.record import ExplainMode, heading
 from parcache.hydra.runner import HydraRunner
 from parcache.hydra.settings import Audit, Order, Settings, read_settings
 from parcache.model import Job, Plan, Tally
+from parcache.run.events import Again, Found
 from parcache.run.journal import Journal
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
@@ -39,8 +41,11 @@ from parcache.run.record import EXPLAIN_VARIABLE, Explained, in_store
 from parcache.run.summary import summary_line
 
 if TYPE_CHECKING:
+    from parcache.hydra.dry_run import DryRun
+    from parcache.progress.snapshot import Display
     from parcache.run.audited import Audited
     from parcache.run.interrupt import Interrupts
+    from parcache.run.marks import Marks
     from parcache.run.schedule import Schedule
 
 log = logging.getLogger("parcache")
@@ -95,10 +100,18 @@ class Sweep:
         self._started_s = time.perf_counter()
         self._started_ns = time.time_ns()
         self._ended_s = self._started_s
+        sweep_dir = str(master.hydra.sweep.dir)
         explained_in = os.environ.get(EXPLAIN_VARIABLE)
         self._explain = ExplainMode(explained_in, context, master) if explained_in else None
-        sweep_dir = str(master.hydra.sweep.dir)
-        self._cache = SweepCache(self._settings.cache, sweep_dir, only_looks=self._explain is not None)
+        self._dry_run: DryRun | None = None
+        if self._settings.dry_run and self._explain is None:
+            from parcache.hydra.dry_run import DryRun
+
+            self._dry_run = DryRun(context, master, is_app=self._collector is None)
+        only_plans = self._explain is not None or self._dry_run is not None
+        reads = self._explain is not None or self._settings.cache.mode.reads
+        self._cache = SweepCache(self._settings.cache, sweep_dir, reads=reads, only_looks=only_plans)
+        self._display: Display | None = None
         told = {"backend": self._settings.backend_name, "host": socket.gethostname(), "pid": os.getpid()}
         self._journal = Journal(os.path.abspath(sweep_dir), told)
         self._ledger = Ledger(self._runner, self._journal)
@@ -115,7 +128,7 @@ class Sweep:
         """
         setup_globals()
         self._runner.configure_logging()
-        if self._explain is None:
+        if self._explain is None and self._dry_run is None:
             os.makedirs(str(self._master.hydra.sweep.dir), exist_ok=True)
         cache = self._cache
         cache.open()
@@ -139,6 +152,12 @@ class Sweep:
 
             if self._explain is not None:
                 return self._explain.finish(self._heading(), jobs, plan, cache.uncached, explain, keyring.codes())
+            if self._dry_run is not None:
+                expected = self._expected_times(plan.misses)
+                returns = self._dry_run.show(jobs, self._ordered(plan, expected), cache, expected, self._workers)
+                if self._collector is not None:
+                    self._collector.reports.extend(returns)
+                return returns
             self._record_plan(jobs, plan)
         log.info(
             "Launching %d jobs: %d in the store, %d to run (%s)",
@@ -169,6 +188,8 @@ class Sweep:
         """Release the workers and log what the sweep came to. Later calls do nothing."""
         self._stop(cancel=False)
         self._journal.close()
+        if self._dry_run is not None:
+            self._dry_run.close()
         ledger = self._ledger
         if ledger.tally.jobs:
             ledger.tell_failures()
@@ -178,22 +199,44 @@ class Sweep:
 
     def _run(self, jobs: Sequence[Job], plan: Plan, unit_of: Callable[[Job], Any], findings: Audited | None) -> None:
         """Run what the plan leaves to run, until its end or the limits'."""
-        from parcache.run.batch import Batch, Ran
+        from parcache.run.batch import Batch
         from parcache.run.interrupt import Interrupts
+        from parcache.run.status import Status
 
-        if self._settings.order is Order.AUTO and len(plan.misses) > 1:
-            plan = plan._replace(misses=self._longest_first(plan.misses))
+        expected: Mapping[int, float] = {}
+        if len(plan.misses) > 1:
+            expected = self._expected_times(plan.misses)
+            plan = self._ordered(plan, expected)
         batch = Batch(plan, {job.number: job for job in jobs}, unit_of, self._cache.read_back)
-        with Interrupts(partial(self._backend.stop, cancel=True)) as interrupts:
-            schedule = self._start(interrupts)
+        with Interrupts(partial(self._backend.stop, cancel=True)) as interrupts, ExitStack() as stack:
+            display = self._display_of()
+            marks = self._marks()
+            status = Status(
+                len(jobs), len(plan.hits), _to_run(jobs, plan), lambda: marks.read().values(), expected, self._workers
+            )
+            stack.callback(display.stop)
+            display.start(status.snapshot)
+            schedule = self._start(interrupts, marks)
             for event in batch.run(schedule):
                 self._ledger.take(event)
-                if findings is not None and isinstance(event, Ran):
-                    completed = self._ledger.returns[event.job.number].status is JobStatus.COMPLETED
-                    if event.outcome.trace is not None or completed:  # a job that did not live to tell has failed
-                        findings.add(event.job.number, event.outcome.trace)
-                if isinstance(event, Ran) and event.outcome.stored.reason:
-                    self._cache.warn(f"Results are not stored: {event.outcome.stored.reason}.", event.job.number)
+                number = event.job.number
+                if isinstance(event, Again):
+                    status.retried()
+                    continue
+                completed = self._ledger.returns[number].status is JobStatus.COMPLETED
+                if isinstance(event, Found) and not event.ran:
+                    status.duplicate()
+                elif completed:
+                    time_s = event.entry.run_time_s if isinstance(event, Found) else event.outcome.run_time_s
+                    status.completed(number, time_s)
+                else:
+                    status.failed(number)
+                if isinstance(event, Found):
+                    continue
+                if findings is not None and (event.outcome.trace is not None or completed):
+                    findings.add(number, event.outcome.trace)  # a job that did not live to tell has failed
+                if event.outcome.stored.reason:
+                    self._cache.warn(f"Results are not stored: {event.outcome.stored.reason}.", number)
         if schedule.is_over:
             running = self._running_numbers()
             self._stop(cancel=True)
@@ -238,8 +281,12 @@ class Sweep:
             return set()
         return {mark.number for mark in self._schedule.marks.read().values()}
 
-    def _start(self, interrupts: Interrupts) -> Schedule:
+    def _marks(self) -> Marks:
         from parcache.run.marks import Marks
+
+        return Marks() if self._schedule is None else self._schedule.marks
+
+    def _start(self, interrupts: Interrupts, marks: Marks) -> Schedule:
         from parcache.run.schedule import Crew, Schedule
         from parcache.run.worker import Looking, execute_parcel, install_here, program_imports
 
@@ -249,7 +296,6 @@ class Sweep:
                 audits=self._settings.cache.audit is not Audit.OFF,
                 imports=program_imports() if self._collector is None else (),
             )
-            marks = Marks()
             self._backend.start(install_here(self._token, self._runner, self._parts, looking, marks.folder))
             crew = Crew(self._backend, self._runner, partial(execute_parcel, self._token), self._parts, marks)
             self._schedule = Schedule(crew, self._settings.limits, sent=self._ledger.sent)
@@ -261,9 +307,14 @@ class Sweep:
             from parcache.run.worker import release
 
             schedule, self._schedule = self._schedule, None
-            self._backend.stop(cancel=cancel)
-            schedule.marks.close()
-            release(self._token)
+            try:
+                self._backend.stop(cancel=cancel)
+            finally:
+                schedule.marks.close()
+                release(self._token)
+                if self._display is not None:
+                    self._display.close()
+                    self._display = None
 
     def _keyring(self) -> Keyring:
         cache = self._cache
@@ -278,13 +329,24 @@ class Sweep:
             writes=cache.writes,
         )
 
-    def _longest_first(self, misses: tuple[Job, ...]) -> tuple[Job, ...]:
-        expected = self._expected_times(misses)
-        if not expected:
-            return misses
+    def _ordered(self, plan: Plan, expected: Mapping[int, float]) -> Plan:
+        if self._settings.order is Order.GIVEN or not expected or len(plan.misses) <= self._workers:
+            return plan
         from parcache.run.history import longest_first
 
-        return longest_first(misses, expected)
+        return plan._replace(misses=longest_first(plan.misses, expected))
+
+    @property
+    def _workers(self) -> int:
+        """How many jobs run at a time, as far as the backend says."""
+        return int(getattr(self._backend, "workers", None) or self._backend.capacity)
+
+    def _display_of(self) -> Display:
+        if self._display is None:
+            from parcache.progress.choose import choose_display
+
+            self._display = choose_display(self._settings.progress, os.environ, sys.stdout, sys.stderr)
+        return self._display
 
     def _expected_times(self, jobs: Sequence[Job]) -> Mapping[int, float]:
         if self._cache.opened is None:
@@ -334,6 +396,12 @@ def _check_fit(settings: Settings, backend: Backend) -> None:
         expected = f"null with the backend {settings.backend_name}, which cannot stop a job"
         remedy = "choose one that can: hydra/launcher/backend=process"
         raise SettingError("hydra.launcher.failures.timeout_s", timeout_s, f"{expected}; {remedy}")
+
+
+def _to_run(jobs: Sequence[Job], plan: Plan) -> list[Job]:
+    """Return the jobs of a plan that may run: misses in their order, then duplicates, whose twins may fail."""
+    duplicates = [job for job in jobs if job.number in plan.duplicates]
+    return [*plan.misses, *duplicates]
 
 
 @contextmanager

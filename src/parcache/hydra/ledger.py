@@ -14,7 +14,7 @@ from parcache.hydra.layout import layout_of
 from parcache.hydra.runner import HydraRunner, Report
 from parcache.model import Entry, Job, Plan, Storing, Tally
 from parcache.run import failure
-from parcache.run.batch import Again, Event, Found, Ran
+from parcache.run.events import Again, Event, Found, Ran
 from parcache.run.journal import Journal
 from parcache.run.record import Recorder
 from parcache.store.sweeps import Status

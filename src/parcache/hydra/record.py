@@ -21,7 +21,7 @@ from parcache.model import Job, Plan
 from parcache.run.record import EXPLAIN_RECORD, Explained, Recorder
 from parcache.store.sweeps import Heading
 
-_BASIC: Final = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+BASIC_SWEEPER: Final = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def heading(master: DictConfig, cache: CacheSettings, started_ns: int, *, is_app: bool) -> Heading:
@@ -63,7 +63,7 @@ class ExplainMode:
         """Keep the sweeper from writing where the sweep would, and callbacks from hearing of it."""
         self._folder = folder
         self._recorder: Recorder | None = None
-        self._comes_back = str(master.hydra.sweeper.get("_target_")) == _BASIC
+        self._comes_back = str(master.hydra.sweeper.get("_target_")) == BASIC_SWEEPER
         context.callbacks.callbacks.clear()
         with read_write(master), read_write(master.hydra):
             master.hydra.sweep.dir = os.path.join(folder, "sweep")

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from parcache.errors import SettingError
 from parcache.keys.modules import AS_PLACED, Packages
 from parcache.keys.scope import pattern_of
+from parcache.progress.snapshot import Progress
 from parcache.run.limits import NO_LIMITS, Limits, Policy
 
 _PREFIX = "hydra.launcher"
@@ -101,7 +102,7 @@ class Settings(NamedTuple):
     limits: Limits = NO_LIMITS
     order: Order = Order.AUTO
     dry_run: bool = False
-    progress: str = "auto"
+    progress: Progress = Progress.AUTO
 
 
 _KEYS: Final = ("backend", "cache", "failures", "order", "progress", "dry_run")
@@ -160,7 +161,7 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         _limits(raw["failures"]),
         _choice(Order, f"{_PREFIX}.order", raw["order"]),
         _flag(f"{_PREFIX}.dry_run", raw["dry_run"]),
-        _one_of(f"{_PREFIX}.progress", raw["progress"], ("auto", "rich", "plain", "off")),
+        _choice(Progress, f"{_PREFIX}.progress", raw["progress"]),
     )
 
 
@@ -192,13 +193,6 @@ def _flag(key: str, found: object) -> bool:
     if isinstance(found, bool):
         return found
     raise SettingError(key, found, "true or false")
-
-
-def _one_of(key: str, found: object, known: tuple[str, ...]) -> str:
-    text = "off" if found is False else str(found).lower()  # YAML reads a bare `off` as false
-    if text in known:
-        return text
-    raise SettingError(key, found, f"one of {', '.join(known)}")
 
 
 def _for_audit(settings: CacheSettings) -> CacheSettings:
