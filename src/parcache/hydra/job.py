@@ -92,11 +92,16 @@ def job_return(base: Base, variation: Variation) -> JobReturn:
     layout = layout_of(base)
     return JobReturn(
         overrides=list(variation.overrides),
-        cfg=Deferred(lambda: base.task_config(variation)),
+        cfg=task_config(base, variation),
         hydra_cfg=Deferred(lambda: base.hydra_config(variation)),
         working_dir=variation.folder if layout.changes_directory(variation) else os.getcwd(),
         task_name=layout.task_name,
     )
+
+
+def task_config(base: Base, variation: Variation) -> DictConfig:
+    """Return a job's task config, made when it is looked at."""
+    return Deferred(lambda: base.task_config(variation))
 
 
 def make_directory(path: str) -> None:

@@ -25,7 +25,7 @@ from parcache.hydra.base import Base, Variation
 from parcache.hydra.callbacks import has_users_own, users_own
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.composer import SweepComposer
-from parcache.hydra.job import job_return, make_directory, run_job, write, write_files
+from parcache.hydra.job import job_return, make_directory, run_job, task_config, write, write_files
 from parcache.hydra.joblog import JobLogging
 from parcache.hydra.layout import layout_of
 from parcache.hydra.nodes import Place, is_same, is_untouched
@@ -219,7 +219,7 @@ class HydraRunner:
                 self.configure_logging()
         config: Any = report.cfg
         if not is_untouched(config) and is_same(config, base.task_config(variation)):
-            report.cfg = job_return(base, variation).cfg  # as good as the one that the task has read, and not made yet
+            report.cfg = task_config(base, variation)  # as good as the one that the task has read, and not made yet
         return report
 
 
