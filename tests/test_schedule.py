@@ -318,6 +318,6 @@ def test_schedule_worker_that_dies_costs_what_was_in_flight_only() -> None:
                 ran.append(event.number)
     finally:
         backend.stop(cancel=True)
-    assert type(lost[0]).__name__ == "TerminatedWorkerError"
+    assert type(lost[0]).__name__ == "WorkerDiedError"
     assert sorted([*lost, *ran]) == list(range(6))
     assert set(range(backend.capacity, 6)) <= set(ran)

@@ -273,7 +273,7 @@ def test_batch_worker_that_dies_in_a_parcel_costs_only_the_job_to_blame(store: S
     events = batch(store, jobs)
     killed = events.pop(120)
     assert isinstance(killed, Ran)
-    assert type(killed.outcome.error).__name__ == "TerminatedWorkerError"
+    assert type(killed.outcome.error).__name__ == "WorkerDiedError"
     for number, event in events.items():
         if isinstance(event, Found):
             assert event.ran

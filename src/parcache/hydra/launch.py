@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -145,10 +145,18 @@ class Sweep:
             ]
             fingerprinter, store = self._take_up(store)
             cache = self._settings.cache
-            keyring = Keyring(
-                cache, store, fingerprinter, self._warn_uncached, self._parts, scope=self._scope, writes=self._writes
-            )
             try:
+                around = self._workers_environment()
+                keyring = Keyring(
+                    cache,
+                    store,
+                    fingerprinter,
+                    self._warn_uncached,
+                    self._parts,
+                    scope=self._scope,
+                    writes=self._writes,
+                    around=around,
+                )
                 jobs = [keyring.job(job) for job in composed]
             except SettingError as error:
                 raise RefusedError(error) from None
@@ -263,9 +271,22 @@ class Sweep:
                 audits=self._settings.cache.audit is not Audit.OFF,
                 imports=program_imports() if self._collector is None else (),
             )
-            self._backend.start(install_here(self._token, self._runner, self._parts, looking))
+            try:
+                self._backend.start(install_here(self._token, self._runner, self._parts, looking))
+            except SettingError as error:
+                raise RefusedError(error) from None
             self._crew = Crew(self._backend, self._runner, self._token, self._parts)
         return self._crew
+
+    def _workers_environment(self) -> Mapping[str, str]:
+        """Return what of ``cache.env`` is not for the workers as it is here.
+
+        Raises:
+            SettingError: One of them is not the same in every worker.
+        """
+        tell = getattr(self._backend, "environment", None)
+        found: Mapping[str, str] = tell(self._settings.cache.env) if tell and self._settings.cache.env else {}
+        return found
 
     def _stop(self, *, cancel: bool) -> None:
         if self._crew is not None:
