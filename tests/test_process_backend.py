@@ -194,6 +194,33 @@ def test_process_worker_that_dies_getting_ready_fails_each_call_once(start: Star
         assert str(failure(future)).startswith("the worker did not finish the job: its process ended by os._exit(4) wh")
 
 
+def die_getting_ready_where(folder: str) -> Callable[[], None]:
+    """Return an initializer that kills its worker while there are files in a folder, one for each."""
+
+    def initializer() -> None:
+        for path in sorted(Path(folder).iterdir())[:1]:
+            path.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return initializer
+
+
+def test_process_worker_that_is_killed_getting_ready_is_not_the_calls_fault(start: Start, tmp_path: Path) -> None:
+    """Where workers do get ready, one that is killed on the way is replaced; the third in a row is told."""
+    backend = start(die_getting_ready_where(str(tmp_path)), workers=1)
+    assert result(backend.submit(square, 2)) == 4
+    for deaths in (2, 3):
+        os.kill(result(backend.submit(pid_of, None)), signal.SIGKILL)
+        for number in range(deaths):
+            (tmp_path / str(number)).touch()
+        future = backend.submit(square, 3)
+        if deaths == 2:
+            assert result(future) == 9
+        else:
+            assert "while it got ready" in str(failure(future))
+    assert result(backend.submit(square, 4)) == 16
+
+
 def test_process_worker_whose_pipes_are_held_by_a_fork_is_seen_to_die(start: Start) -> None:
     """A child that a job has forked does not hide that the worker is gone, and does not outlive it."""
     backend = start(workers=1)
