@@ -111,7 +111,13 @@ def test_create_unknown_name_lists_the_known_ones(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "known"), [("serial", "none"), ("process", "workers"), ("lab", "capacity, queue"), ("function", "queue")]
+    ("name", "known"),
+    [
+        ("serial", "none"),
+        ("process", "fresh_process, slots, stagger_s, threads, workers"),
+        ("lab", "capacity, queue"),
+        ("function", "queue"),
+    ],
 )
 def test_create_unknown_setting_lists_the_known_ones(install: Install, name: str, known: str) -> None:
     """An unknown setting is refused with the known ones and the override to remove."""

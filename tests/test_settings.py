@@ -55,7 +55,7 @@ def test_setting_unknown_to_a_users_own_backend_yaml_is_refused_with_the_known_o
     project.write(conf__hydra__launcher__backend__mine_yaml="name: process\nwrokers: 2\n")
     result = project.run("-m", "x=1", "hydra/launcher=parcache", "hydra/launcher/backend=mine")
     assert result.code == 1
-    assert "does not take wrokers; known settings: workers" in result.err
+    assert "does not take wrokers; known settings: fresh_process, slots" in result.err
 
 
 def test_setting_in_environment_is_checked_as_well(project: Project) -> None:

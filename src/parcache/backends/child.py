@@ -42,9 +42,7 @@ class Setup(NamedTuple):
 
 def command(calls: int, answers: int, board: int) -> str:
     """Return the Python code of a worker that uses these file descriptors."""
-    import parcache
-
-    root = os.path.dirname(os.path.dirname(os.path.abspath(parcache.__file__)))
+    root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
     # In place of the working directory, which `-c` puts first; the setup brings the real path.
     place = f"import sys; sys.path[0] = {root!r}"
     return f"{place}; from parcache.backends.child import main; main({calls}, {answers}, {board})"

@@ -28,6 +28,8 @@ from parcache.errors import WorkerDiedError
 _ENDING_S: Final = 30.0
 # Where the system does not tell of a process's end (macOS), it is asked this often.
 _ASK_S: Final = 0.5
+# So many workers may die getting ready for a call, where workers do get ready: who kills them is not the call.
+_STARTS: Final = 3
 _NOT_STARTED: Final = "it was stopped before it started"
 
 Answer = bytes | memoryview | BaseException  # no bytes: the worker has passed the call over
@@ -79,6 +81,7 @@ class Pool:
         self._waiting: deque[Call] = deque()
         self._ends: list[tuple[Call, Answer]] = []
         self._calls = 0
+        self._gets_ready = False
         self._is_closing = False
         self._is_released = False
         self._was_cancelled = False
@@ -238,6 +241,7 @@ class Pool:
     # What is called with the lock held.
 
     def _take_up(self, worker: Worker, answer: Answer) -> None:
+        self._gets_ready = True
         call = worker.sent.popleft().call
         if call is not None:
             call.worker = None
@@ -264,7 +268,7 @@ class Pool:
             error = WorkerDiedError(error.exit_code, "it was stopped")
         elif not worker.is_ready:
             error = WorkerDiedError(error.exit_code, f"{error.reason} while it got ready")
-            begun = calls[:1]
+            begun = [call for call in calls[:1] if call.starts == _STARTS or not self._gets_ready]
         if self._was_cancelled:
             begun = calls
         for call in reversed(calls):
@@ -332,6 +336,7 @@ class Pool:
         except OSError as error:  # no more processes, or files
             self._ends.append((call, error))
             return None
+        call.starts += 1
         self._stagger.take()
         self._workers[slot] = worker
         for fd in (worker.answers_fd, worker.death_fd):

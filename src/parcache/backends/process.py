@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from parcache.backends import machine
 from parcache.backends.slots import (
     INDEX_VARIABLE,
+    THREAD_VARIABLES,
     number_of_workers,
     read_slots,
     slot_environments,
+    slot_variables,
     thread_limits,
 )
 from parcache.backends.slots import seconds as read_seconds
@@ -76,6 +78,10 @@ class ProcessBackend:
     def _workers(self) -> int:
         return number_of_workers(self._asked, self._cores, len(self._slots))
 
+    @cached_property
+    def _limits(self) -> dict[str, str]:
+        return thread_limits(self._threads, self._cores, self._workers, os.environ)
+
     @property
     def capacity(self) -> int:
         """Twice the workers: none of them waits for the sweeping process between two jobs."""
@@ -86,15 +92,19 @@ class ProcessBackend:
         """How many calls are executed at a time."""
         return self._workers
 
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What all workers find in their environment and the sweeping process does not."""
-        return thread_limits(self._threads, self._cores, self._workers, os.environ)
+    def environment(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return what of these variables the workers find changed.
 
-    @property
-    def slot_variables(self) -> frozenset[str]:
-        """The environment variables that differ from worker to worker."""
-        return frozenset(name for slot in self._slots for name in slot) | {INDEX_VARIABLE}
+        Raises:
+            SettingError: One of them differs from worker to worker.
+        """
+        varying = sorted(slot_variables(self._settings).intersection(names))
+        if varying:
+            expected = f"variables that all jobs see the same; {', '.join(varying)} differs between the workers' slots"
+            raise SettingError("hydra.launcher.cache.env", list(names), expected)
+        if not set(THREAD_VARIABLES).intersection(names):  # counting GPUs takes a second
+            return {}
+        return {name: value for name, value in self._limits.items() if name in names}
 
     def start(self, initializer: Callable[[], None]) -> None:
         """Prepare the workers. Their processes start with the jobs that need them.
@@ -106,7 +116,7 @@ class ProcessBackend:
 
         held = self._slots or [{}] * self._workers
         environments = [
-            {**self.environment, **slot, INDEX_VARIABLE: str(index)} for index, slot in enumerate(held[: self._workers])
+            {**self._limits, **slot, INDEX_VARIABLE: str(index)} for index, slot in enumerate(held[: self._workers])
         ]
         self._pool = Pool(environments, initializer, is_fresh=self._is_fresh, stagger_s=self._stagger_s)
 

@@ -22,6 +22,7 @@ THREAD_VARIABLES: Final = (
     "VECLIB_MAXIMUM_THREADS",
     "BLIS_NUM_THREADS",
 )
+_GPU_VARIABLES: Final = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _GROUP: Final = {"gpus": None, "jobs_per_gpu": 1, "env": ()}
 
 
@@ -149,8 +150,14 @@ def slot_environments(settings: SlotSettings, find: Callable[[], Gpus], is_rocm:
             "name them, such as [0, 1]"
         )
         raise SettingError(f"{_PREFIX}.slots.gpus", "auto", expected)
-    names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES") if gpus.are_rocm else ("CUDA_VISIBLE_DEVICES",)
+    names = _GPU_VARIABLES if gpus.are_rocm else _GPU_VARIABLES[:1]
     return [dict.fromkeys(names, gpu) for _ in range(settings.jobs_per_gpu) for gpu in gpus.names]
+
+
+def slot_variables(settings: SlotSettings) -> frozenset[str]:
+    """Return the variables of which each worker may have a value of its own."""
+    names = {name for each in settings.env for name in each} | {INDEX_VARIABLE}
+    return frozenset(names | set(_GPU_VARIABLES) if settings.gpus is not None else names)
 
 
 def thread_limits(threads: int | str | None, cores: int, workers: int, environ: Mapping[str, str]) -> dict[str, str]:

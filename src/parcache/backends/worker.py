@@ -24,12 +24,16 @@ _CRASHES: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"}
 
 
 class Call(Future[Any]):
-    """A submitted call. ``number`` counts the submissions, ``data`` is what a worker is sent."""
+    """A submitted call. ``number`` counts the submissions, ``data`` is what a worker is sent.
+
+    ``starts`` are the workers that were started for it.
+    """
 
     def __init__(self, number: int, data: bytes) -> None:
         super().__init__()
         self.number = number
         self.data = data
+        self.starts = 0
         self.worker: Worker | None = None
         self.set_running_or_notify_cancel()  # calls are ended by kill(), which knows how
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf.errors import OmegaConfBaseException
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
-from parcache.hydra.base import Base
+from parcache.hydra.base import Base, environment
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.forms import BaseForms, JobForm
 from parcache.hydra.named import named_inputs
@@ -40,7 +40,7 @@ class Keyring:
 
     ``store`` is None where nothing is cached, ``fingerprinter`` where the code is not to count; ``warn`` gets a line
     for each problem, with the job's number. ``parts`` takes what jobs have in common. ``scope`` is None where what
-    jobs read does not count.
+    jobs read does not count. ``around`` is what of ``cache.env`` the workers' environment has other values for.
     """
 
     def __init__(
@@ -53,8 +53,10 @@ class Keyring:
         *,
         scope: Scope | None = None,
         writes: bool,
+        around: Mapping[str, str] | None = None,
     ) -> None:
         self._cache = cache
+        self._around = around or {}
         self._scope = scope
         self._writes = writes
         self._store = store
@@ -169,7 +171,7 @@ class Keyring:
         names = self._cache.env
         if not names:
             return {}
-        with composed.environment():
+        with environment(self._around), composed.environment():
             return {name: os.environ.get(name) for name in names}
 
     def _keep(self, fingerprint: Fingerprint) -> None:

@@ -137,8 +137,8 @@ class Sweep:
                 compose_job(self._composer, self._master, overrides, initial_job_idx + index)
                 for index, overrides in enumerate(job_overrides)
             ]
-            keyring = self._keyring()
             try:
+                keyring = self._keyring()
                 jobs = [keyring.job(job) for job in composed]
             except SettingError as error:
                 raise RefusedError(error) from None
@@ -296,11 +296,25 @@ class Sweep:
                 audits=self._settings.cache.audit is not Audit.OFF,
                 imports=program_imports() if self._collector is None else (),
             )
-            self._backend.start(install_here(self._token, self._runner, self._parts, looking, marks.folder))
+            try:
+                self._backend.start(install_here(self._token, self._runner, self._parts, looking, marks.folder))
+            except SettingError as error:
+                marks.close()
+                raise RefusedError(error) from None
             crew = Crew(self._backend, self._runner, partial(execute_parcel, self._token), self._parts, marks)
             self._schedule = Schedule(crew, self._settings.limits, sent=self._ledger.sent)
         self._schedule.is_interrupted = lambda: interrupts.is_requested
         return self._schedule
+
+    def _workers_environment(self) -> Mapping[str, str]:
+        """Return what of ``cache.env`` is not for the workers as it is here.
+
+        Raises:
+            SettingError: One of them is not the same in every worker.
+        """
+        tell = getattr(self._backend, "environment", None)
+        found: Mapping[str, str] = tell(self._settings.cache.env) if tell and self._settings.cache.env else {}
+        return found
 
     def _stop(self, *, cancel: bool) -> None:
         if self._schedule is not None:
@@ -327,6 +341,7 @@ class Sweep:
             self._parts,
             scope=cache.scope,
             writes=cache.writes,
+            around=self._workers_environment(),
         )
 
     def _ordered(self, plan: Plan, expected: Mapping[int, float]) -> Plan:
