@@ -5,6 +5,7 @@ It ends when nobody is left who could print. Ctrl-C and termination are not its 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from parcache.progress.canvas import Canvas, LiveRow
-from parcache.progress.terminal import copy_size, mark
+from parcache.progress.terminal import ANSWER, STAYING, copy_size, mark
 
 if TYPE_CHECKING:
     from parcache.progress.frame import Painter
@@ -40,6 +41,7 @@ def main(real: int, master: int, control: int, token: str, encoding: str, parent
         fds.append(os.dup(fd))
         os.close(fd)
     _Screen(fds[0], fds[1], socket.socket(fileno=fds[2]), token, encoding, parent).serve()
+    os._exit(0)  # the sweeping process waits: without taking rich apart first
 
 
 class _Screen:
@@ -59,6 +61,7 @@ class _Screen:
         self._modes = self._input_modes()
         self._is_asking = False
         self._is_left = False
+        self._is_bid_farewell = False
         self._wake, self._waker = socket.socketpair()
 
     def serve(self) -> None:
@@ -84,6 +87,10 @@ class _Screen:
             if self._master in ready and not self._pass_on():
                 self._write(self._canvas.finish())
                 return
+            if self._is_bid_farewell and not self._is_left and not select.select([self._master], [], [], 0.0)[0]:
+                with contextlib.suppress(OSError):
+                    self._control.sendall(STAYING)
+                self._leave()
             now_s = time.monotonic()
             if now_s >= tick_s + TICK_S:
                 tick_s = flush_s = now_s
@@ -103,6 +110,9 @@ class _Screen:
             return False
         *messages, self._messages = (self._messages + data).split(b"\n")
         for message in map(json.loads, messages):
+            if "bye" in message:
+                self._is_bid_farewell = True
+                continue
             self._received_s = time.monotonic()
             self._message = message.get("show")
             self._last = message.get("last")
@@ -160,7 +170,7 @@ class _Screen:
         rows = self._paint(message, lambda painter, shown, _: painter.last(shown, width)) if message else []
         self._write(self._canvas.finish(rows))
         try:
-            self._control.sendall(b".")
+            self._control.sendall(ANSWER)
         except OSError:
             self._leave()
 
