@@ -143,8 +143,8 @@ def pieces_of(letters: str) -> st.SearchStrategy[list[tuple[str, str]]]:
     return st.lists(st.tuples(actions, st.text(letters, max_size=60)), max_size=40)
 
 
-# Not wide letters and carriage returns together: the emulator cannot draw over one half of a wide letter.
-@given(st.one_of(pieces_of("ab cäö\n\r"), pieces_of("ab c世\n\t")))
+# Wide letters by themselves: the emulator neither draws over half of one nor wraps one that is half in the last column.
+@given(st.one_of(pieces_of("ab cäö\n\r"), pieces_of("ab c\n\t"), pieces_of("世界\n")))
 def test_canvas_whatever_is_written_is_shown_as_without_live_lines(pieces: list[tuple[str, str]]) -> None:
     """When the live lines have gone, a terminal shows what it would have shown without them."""
     canvas, shown, plain = Canvas(WIDTH), Shown(), Shown()

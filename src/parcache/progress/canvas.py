@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from parcache.progress.text import cells
 
 # A line that is longer than this and not ended is passed on as it comes.
 LONGEST_LINE: Final = 65536
@@ -133,29 +134,33 @@ class Canvas:
         return waiting
 
     def _tail_row(self) -> LiveRow | None:
-        text = self._text(self._tail)
+        text = self._text(self._tail).expandtabs()
         if not text:
             return None
-        while _cells(text) > self.width - 1:
+        while cells(text) > self.width - 1:
             text = text[: min(len(text) - 1, self.width)]
-        return LiveRow(text.encode(self._encoding, "replace"), _cells(text))
+        return LiveRow(text.encode(self._encoding, "replace"), cells(text))
 
     def _text(self, line: bytes) -> str:
         """Return what a line shows that is drawn over itself: its last part, without escapes."""
         last = _ESCAPES.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
-        text = last.decode(self._encoding, "ignore").expandtabs()
-        return text if text.isprintable() else "".join(each for each in text if each.isprintable())
+        text = last.decode(self._encoding, "ignore")
+        return text if text.isprintable() else "".join(each for each in text if each.isprintable() or each == "\t")
 
     def _wrapped(self, text: str) -> int:
-        """Return how many lines of the terminal a text takes: a wide letter does not fit into the last column."""
-        if text.isascii():
-            return max(1, -(-len(text) // self.width))
+        """Return how many lines of the terminal a text takes.
+
+        A wide letter does not fit into the last column, and a tab goes no further than that.
+        """
         height, column = 1, 0
         for each in text:
-            cells = _cells(each)
-            if column + cells > self.width:
-                height, column = height + 1, 0
-            column += cells
+            width = cells(each)
+            if each == "\t":
+                column = min(self.width - 1, (column // 8 + 1) * 8)
+            elif column + width > self.width:
+                height, column = height + 1, width
+            else:
+                column += width
         return height
 
 
@@ -170,9 +175,3 @@ def _trimmed(tail: bytes) -> bytes:
 def _bounded(tail: bytes) -> bytes:
     trimmed = _trimmed(tail)
     return trimmed if len(trimmed) <= LONGEST_LINE else trimmed[: LONGEST_LINE + 1]
-
-
-def _cells(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else not unicodedata.combining(each) for each in text)

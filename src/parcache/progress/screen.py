@@ -33,6 +33,7 @@ GATHERED: Final = 1 << 18
 
 def main(real: int, master: int, control: int, token: str, encoding: str, parent: int) -> None:
     """Serve until everybody has gone."""
+    os.chdir("/")  # it may outlive the sweep, and must not keep a folder from being unmounted
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
     # Low numbers: select takes no others, and the sweeping process may have a thousand files open.
@@ -71,6 +72,7 @@ class _Screen:
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
             signal.signal(signal.SIGTSTP, _nothing)
+        signal.signal(signal.SIGWINCH, _nothing)
         tick_s = flush_s = time.monotonic()
         while True:
             due_s = tick_s + (IDLE_TICK_S if self._message is None else TICK_S)
@@ -81,7 +83,10 @@ class _Screen:
                 sources.append(self._control)
             ready = select.select(sources, [], [], max(0.0, due_s - time.monotonic()))[0]
             if self._wake in ready:
-                self._suspend()
+                signals = self._wake.recv(4096)
+                self._follow_size()
+                if signal.SIGTSTP in signals:
+                    self._suspend()
             if self._control in ready:
                 self._receive()
             if self._master in ready and not self._pass_on():
@@ -219,8 +224,6 @@ class _Screen:
 
     def _suspend(self) -> None:
         """Stop like all others of the process group, without live lines in the way of the shell's prompt."""
-        if signal.SIGTSTP not in self._wake.recv(4096):
-            return
         self._write(self._canvas.hide(erases=not self._is_background()))
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
