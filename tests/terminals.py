@@ -38,7 +38,7 @@ while True:
     os.tcsetpgrp(0, os.getpgrp())
     if not os.WIFSTOPPED(status):
         break
-    print("stopped", flush=True)
+    print("\\nstopped", flush=True)
     os.read(steps, 1)
     os.tcsetpgrp(0, child)
     os.killpg(child, signal.SIGCONT)

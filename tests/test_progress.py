@@ -19,7 +19,7 @@ from parcache.progress.estimate import Age, makespan, time_left
 from parcache.progress.plain import NoDisplay, PeriodicDisplay, line_display, notebook_display, pauses
 from parcache.progress.snapshot import Progress, RunningJob, Snapshot
 from parcache.progress.table import PlannedJob, Verdict, plan_table, show_plan
-from parcache.progress.text import about, harmless, plain_line, rate
+from parcache.progress.text import about, cropped, harmless, plain_line, rate
 
 pytestmark = pytest.mark.any_hydra
 
@@ -158,7 +158,7 @@ def test_plan_table_has_a_line_for_each_job_and_the_totals() -> None:
     assert lines[3].split()[3:] == ["duplicate", "of", "job", "1", "60", "s"]
     assert "\x1b" not in lines[4]
     assert lines[5] == (
-        "4 jobs: 1 hits, 1 duplicates, 2 to run in about 2 min over 1 workers (1 of unknown time taken for average)"
+        "4 jobs: 1 hits, 1 duplicates, 2 to run in about 2 min over 1 worker (1 of unknown time taken for average)"
     )
 
 
@@ -168,6 +168,14 @@ def test_plan_table_narrow_crops_overrides_only() -> None:
     assert max(map(len, lines)) < 60
     assert lines[4].split()[-2:] == ["miss", "new"]
     assert "..." in lines[4]
+
+
+def test_plan_table_wide_letters_keep_columns_below_each_other() -> None:
+    """Letters that take two columns of a terminal count as two."""
+    rows = [PlannedJob(0, ("x=世界",), Verdict.MISS), PlannedJob(1, ("x=ab",), Verdict.MISS)]
+    lines = plan_table(rows, workers=1).splitlines()
+    assert lines[1].index("miss") + 2 == lines[2].index("miss")
+    assert cropped("世界世界", 6) == "世..." + " "
 
 
 def test_plan_table_without_known_times_promises_none() -> None:
@@ -248,6 +256,22 @@ def test_line_display_stream_that_is_closed_does_no_harm() -> None:
     display.start(snapshot)
     asked.get(timeout=60)
     display.stop()
+
+
+def test_line_display_snapshot_that_raises_does_no_harm() -> None:
+    """What is wrong with counting ends the display, not the sweep."""
+    stream = Lines()
+    asked: queue.Queue[int] = queue.Queue()
+
+    def snapshot() -> Snapshot:
+        asked.put(1)
+        raise RuntimeError("a dictionary changed its size")
+
+    display = line_display(stream, at_once)
+    display.start(snapshot)
+    asked.get(timeout=60)
+    display.stop()
+    assert stream.lines.empty()
 
 
 def test_notebook_display_updates_one_line() -> None:

@@ -19,7 +19,7 @@ from parcache.progress.choose import choose_display
 from parcache.progress.snapshot import Progress, RunningJob, Snapshot
 
 jobs = (RunningJob(3, ("lr=0.1",), time.monotonic()), RunningJob(4, ("lr=[red]0.2",), time.monotonic()))
-now = Snapshot(8, 2, 0, 1, 0, 0, jobs, 3, 5.0, 9.0)
+now = Snapshot(8, 2, 0, 1, 0, 0, jobs, 3, 5000.0, 9.0)
 display = choose_display(Progress.AUTO, os.environ, sys.stdout, sys.stderr)
 
 def finish():
@@ -27,7 +27,7 @@ def finish():
     now = now._replace(completed=5, failed=1, running=(), waiting=0)
 """
 LIVE = "lr=[red]0.2"
-LAST = ["8/8 " + "━" * 60 + " 0:05", "2 hits, 5 done, 1 failed; 1.2 jobs/s"]
+LAST = ["8/8 " + "━" * 60 + " 1:23:20", "2 hits, 5 done, 1 failed; 4.3 jobs/h"]
 
 Run = Callable[..., Seen]
 
@@ -56,7 +56,7 @@ def test_live_display_on_a_terminal_shows_a_frame_and_leaves_the_last_counts(run
         seen.await_text(LIVE)
         assert seen.screen[0] == "before"
         assert seen.screen[1].startswith("3/8 ━━━━━")
-        assert seen.screen[2] == "2 hits, 1 done; 2 running, 12 jobs/min, about 9 s left"
+        assert seen.screen[2] == "2 hits, 1 done; 2 running, 0.7 jobs/h, about 9 s left"
         assert [line.split() for line in seen.screen[3:]] == [
             ["#3", seen.screen[3].split()[1], "lr=0.1"],
             ["#4", seen.screen[4].split()[1], "lr=[red]0.2"],
@@ -446,7 +446,7 @@ def test_live_display_terminal_of_ascii_gets_ascii(run: Run) -> None:
         seen.step()
         assert seen.finish() == 0
         assert seen.raw.isascii()
-        assert seen.screen[0] == "8/8 " + "=" * 15 + "#" * 37 + "x" * 8 + " 0:05"
+        assert seen.screen[0] == "8/8 " + "=" * 15 + "#" * 37 + "x" * 8 + " 1:23:20"
 
 
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"CI": "true"}])
@@ -471,6 +471,62 @@ def test_live_display_without_pseudo_terminals_shows_lines(run: Run) -> None:
     ) as seen:
         assert seen.finish() == 0
         assert seen.screen == ["printed"]
+
+
+def test_live_display_snapshot_that_raises_does_no_harm(run: Run) -> None:
+    """What is wrong with counting costs the display: output goes on, and stopping raises nothing."""
+    with run(
+        """
+    import threading
+    asked = threading.Event()
+    def broken():
+        asked.set()
+        raise RuntimeError("a dictionary changed its size")
+    display.start(broken)
+    asked.wait()
+    print("printed")
+    display.stop()
+    display.close()
+    """
+    ) as seen:
+        assert seen.finish() == 0
+        assert seen.screen == ["printed"]
+
+
+def test_show_plan_on_a_terminal_keeps_within_it_and_has_colours(run: Run) -> None:
+    """On a terminal each job of a plan is one line, hits and misses in colours of their own."""
+    with run(
+        """
+    from parcache.progress.table import PlannedJob, Verdict, show_plan
+    hit = PlannedJob(0, ("model=[red]",), Verdict.HIT, "stored")
+    rows = [hit, PlannedJob(1, ("x=" + "y" * 200,), Verdict.MISS, "code")]
+    show_plan(rows, 4, sys.stdout)
+    """,
+        columns=60,
+    ) as seen:
+        assert seen.finish() == 0
+        assert [line.split()[-1] for line in seen.screen] == ["time", "stored", "code", "run"]
+        assert "model=[red]" in seen.screen[1]
+        assert b"\x1b[32m" in seen.raw
+
+
+def test_live_display_within_another_is_plain(run: Run) -> None:
+    """A job that runs a sweep of its own has live lines above it already: its own progress is lines."""
+    with run(
+        """
+    import subprocess
+    display.start(lambda: now)
+    code = (
+        "import os, sys; from parcache.progress.choose import *; "
+        "print('inner', type(choose_display(Progress.AUTO, os.environ, sys.stdout, sys.stderr)).__name__)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    display.stop()
+    display.close()
+    """
+    ) as seen:
+        assert seen.finish() == 0
+        assert seen.screen[0] == "inner PeriodicDisplay"
 
 
 def test_live_display_needs_no_rich_in_the_program(run: Run) -> None:

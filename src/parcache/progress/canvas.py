@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+from parcache.progress.text import cells
 
 # A line that is longer than this and not ended is passed on as it comes.
 LONGEST_LINE: Final = 65536
@@ -34,7 +35,7 @@ class Canvas:
         self.width = max(1, width)
         self._encoding = encoding
         self._rows: Sequence[LiveRow] = ()
-        self._drawn: list[int] = []  # the columns of each line that is to be taken away; the last has the cursor
+        self._drawn: list[int] = []  # the columns of each line that is to be taken away; the cursor is below them
         self._waiting = b""  # whole lines
         self._tail = b""  # the line that is not ended
         self._is_hidden = False
@@ -79,7 +80,8 @@ class Canvas:
         if tail is not None:
             rows.insert(0, tail)
         self._drawn = [row.cells for row in rows]
-        return out + b"\r\n".join(_PLAIN + row.shown for row in rows)
+        # The cursor waits below them: so what others write (^C, a shell's prompt) does not begin amid them.
+        return out + b"".join(_PLAIN + row.shown + b"\r\n" for row in rows)
 
     def hide(self, *, erases: bool = True) -> bytes:
         """Take the live lines away and pass everything on as it comes, until ``reveal``.
@@ -119,33 +121,47 @@ class Canvas:
     def _erase(self) -> bytes:
         """Return what takes away all lines that are drawn, or the line that is not ended."""
         if self._drawn:
-            columns = self._drawn
+            # A terminal that has become narrower has wrapped them.
+            up = sum(max(1, -(-each // self.width)) for each in self._drawn)
         elif self._tail:
-            columns = [_cells(_visible(self._tail).decode(self._encoding, "replace"))]
+            up = self._wrapped(self._text(self._tail)) - 1
         else:
             return b""
-        # A terminal that has become narrower has wrapped them.
-        height = sum(max(1, -(-each // self.width)) for each in columns)
-        up = b"\x1b[%dA" % (height - 1) if height > 1 else b""
-        return b"\r" + up + _PLAIN + b"\x1b[J"
+        return b"\r" + (b"\x1b[%dA" % up if up else b"") + _PLAIN + b"\x1b[J"
 
     def _take_waiting(self) -> bytes:
         waiting, self._waiting = self._waiting, b""
         return waiting
 
     def _tail_row(self) -> LiveRow | None:
-        text = _visible(self._tail).decode(self._encoding, "ignore")
-        text = "".join(each for each in text.expandtabs() if each.isprintable())
+        text = self._text(self._tail).expandtabs()
         if not text:
             return None
-        while _cells(text) > self.width - 1:
+        while cells(text) > self.width - 1:
             text = text[: min(len(text) - 1, self.width)]
-        return LiveRow(text.encode(self._encoding, "replace"), _cells(text))
+        return LiveRow(text.encode(self._encoding, "replace"), cells(text))
 
+    def _text(self, line: bytes) -> str:
+        """Return what a line shows that is drawn over itself: its last part, without escapes."""
+        last = _ESCAPES.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
+        text = last.decode(self._encoding, "ignore")
+        return text if text.isprintable() else "".join(each for each in text if each.isprintable() or each == "\t")
 
-def _visible(line: bytes) -> bytes:
-    """Return what a line shows that is drawn over itself: its last part, without escapes."""
-    return _ESCAPES.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
+    def _wrapped(self, text: str) -> int:
+        """Return how many lines of the terminal a text takes.
+
+        A wide letter does not fit into the last column, and a tab goes no further than that.
+        """
+        height, column = 1, 0
+        for each in text:
+            width = cells(each)
+            if each == "\t":
+                column = min(self.width - 1, (column // 8 + 1) * 8)
+            elif column + width > self.width:
+                height, column = height + 1, width
+            else:
+                column += width
+        return height
 
 
 def _trimmed(tail: bytes) -> bytes:
@@ -159,9 +175,3 @@ def _trimmed(tail: bytes) -> bytes:
 def _bounded(tail: bytes) -> bytes:
     trimmed = _trimmed(tail)
     return trimmed if len(trimmed) <= LONGEST_LINE else trimmed[: LONGEST_LINE + 1]
-
-
-def _cells(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else not unicodedata.combining(each) for each in text)

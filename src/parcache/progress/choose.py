@@ -42,6 +42,10 @@ def obstacle_to_live(environ: Mapping[str, str], stdout: TextIO | None) -> str:
         return "there are no pseudo-terminals on this system"
     if not is_terminal(stdout):
         return "standard output is no terminal"
+    try:
+        os.tcgetpgrp(1)
+    except OSError:  # such as that of a sweep within a job of a sweep, which has live lines already
+        return "the terminal of standard output is not the one that controls this process"
     if environ.get("TERM", "") in ("", "dumb", "unknown"):
         return f"the terminal is {environ.get('TERM') or 'of no known kind'}"
     if getattr(sys, "frozen", False) or not sys.executable:

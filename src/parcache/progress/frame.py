@@ -56,12 +56,12 @@ class Painter:
         A job's ``started_s`` is its age here.
         """
         lines = [self._bar(snapshot, count, width), self._counts(snapshot, count)]
-        room = min(MOST_JOBS, max(0, height - 4))
+        room = min(MOST_JOBS, max(0, height - 5))
         shown = snapshot.running[: room if count <= room else max(0, room - 1)]
         lines += self._jobs(shown)
         if room and count > len(shown):
             lines.append(Text(f"  and {count - len(shown)} more", style="dim"))
-        return self._rows(lines[: max(1, height - 1)], width)
+        return self._rows(lines[: max(1, height - 2)], width)
 
     def last(self, snapshot: Snapshot, width: int) -> list[LiveRow]:
         """Return the lines that are left of a batch that is over."""

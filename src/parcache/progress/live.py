@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -42,17 +43,18 @@ class LiveDisplay:
         """Show a batch from now on. Before workers start: they are to inherit where output leads."""
         self.stop()
         self._flush()
+        self._snapshot = snapshot  # before anything is to be undone
         try:
             if self._terminal is None:
                 self._terminal = Terminal(self._stdout.encoding or "utf-8")
             self._terminal.take()
         except OSError as error:
             log.debug("Progress is shown as plain lines: there is no pseudo-terminal: %s", error)
+            self._snapshot = None
             self._lines = self._lines or line_display(self._stderr)
             self._lines.start(snapshot)
             return
         _watch_input(self._terminal)
-        self._snapshot = snapshot
         self._over = threading.Event()
         self._is_shown = False
         self._thread = threading.Thread(
@@ -73,8 +75,8 @@ class LiveDisplay:
             if self._thread is not None:
                 self._thread.join()
             self._flush()
-            last = _message(snapshot()) if self._is_shown else {}
-            self._terminal.send({"last": last})
+            last = self._message(snapshot) if self._is_shown else None
+            self._terminal.send({"last": last or {}})
             self._terminal.say("stop")
             self._terminal.await_answer()
         finally:  # a second Ctrl-C gets here, too
@@ -90,14 +92,20 @@ class LiveDisplay:
     def _run(self, terminal: Terminal, snapshot: Callable[[], Snapshot]) -> None:
         pause_s = DELAY_S
         while not self._over.wait(pause_s):
-            try:
-                message = _message(snapshot())
-            except Exception:  # what is wrong with counting must not end the sweep
-                log.debug("No progress can be shown", exc_info=True)
+            message = self._message(snapshot)
+            if message is None:
                 return
             terminal.send({"show": message})
             self._is_shown = True
             pause_s = PERIOD_S
+
+    @staticmethod
+    def _message(snapshot: Callable[[], Snapshot]) -> dict[str, Any] | None:
+        try:
+            return _as_json(snapshot())
+        except Exception:  # what is wrong with counting must not end the sweep
+            log.debug("No progress can be shown", exc_info=True)
+            return None
 
     def _flush(self) -> None:
         for stream in (self._stdout, self._stderr):
@@ -107,7 +115,7 @@ class LiveDisplay:
                 continue
 
 
-def _message(snapshot: Snapshot) -> dict[str, Any]:
+def _as_json(snapshot: Snapshot) -> dict[str, Any]:
     """Return a snapshot as what JSON can hold, with ages instead of times."""
     now_s = time.monotonic()
     oldest = sorted(snapshot.running, key=lambda job: job.started_s)[:_MOST]
@@ -131,4 +139,5 @@ def _watch_input(terminal: Terminal | None) -> None:
 def _hear(event: str, _: object) -> None:
     # Hooks cannot be removed: an idle one is to be one comparison.
     if event[:14] == "builtins.input" and _asked is not None:
-        _asked.say("ask" if event == "builtins.input" else "go on")
+        with contextlib.suppress(OSError):  # it is the user's input() that would fail
+            _asked.say("ask" if event == "builtins.input" else "go on")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 from parcache.progress.snapshot import Snapshot
 from parcache.progress.text import plain_line
+
+log = logging.getLogger("parcache")
 
 FIRST_S: Final = 10.0
 SECOND_S: Final = 30.0
@@ -85,6 +88,8 @@ class PeriodicDisplay:
                 self._show(plain_line(snapshot()))
         except (OSError, ValueError):  # the pipe's reader has gone, or the stream is closed: nobody looks
             return
+        except Exception:  # what is wrong with counting must not end the sweep
+            log.debug("No progress can be shown", exc_info=True)
 
 
 def line_display(stream: TextIO, new_pauses: Callable[[], Callable[[], float]] = pauses) -> PeriodicDisplay:

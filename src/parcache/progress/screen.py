@@ -5,6 +5,7 @@ It ends when nobody is left who could print. Ctrl-C and termination are not its 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from parcache.progress.canvas import Canvas, LiveRow
-from parcache.progress.terminal import copy_size, mark
+from parcache.progress.terminal import ANSWER, STAYING, copy_size, mark
 
 if TYPE_CHECKING:
     from parcache.progress.frame import Painter
@@ -32,6 +33,7 @@ GATHERED: Final = 1 << 18
 
 def main(real: int, master: int, control: int, token: str, encoding: str, parent: int) -> None:
     """Serve until everybody has gone."""
+    os.chdir("/")  # it may outlive the sweep, and must not keep a folder from being unmounted
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
     # Low numbers: select takes no others, and the sweeping process may have a thousand files open.
@@ -40,6 +42,7 @@ def main(real: int, master: int, control: int, token: str, encoding: str, parent
         fds.append(os.dup(fd))
         os.close(fd)
     _Screen(fds[0], fds[1], socket.socket(fileno=fds[2]), token, encoding, parent).serve()
+    os._exit(0)  # the sweeping process waits: without taking rich apart first
 
 
 class _Screen:
@@ -59,6 +62,7 @@ class _Screen:
         self._modes = self._input_modes()
         self._is_asking = False
         self._is_left = False
+        self._is_bid_farewell = False
         self._wake, self._waker = socket.socketpair()
 
     def serve(self) -> None:
@@ -68,6 +72,7 @@ class _Screen:
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
             signal.signal(signal.SIGTSTP, _nothing)
+        signal.signal(signal.SIGWINCH, _nothing)
         tick_s = flush_s = time.monotonic()
         while True:
             due_s = tick_s + (IDLE_TICK_S if self._message is None else TICK_S)
@@ -78,12 +83,19 @@ class _Screen:
                 sources.append(self._control)
             ready = select.select(sources, [], [], max(0.0, due_s - time.monotonic()))[0]
             if self._wake in ready:
-                self._suspend()
+                signals = self._wake.recv(4096)
+                self._follow_size()
+                if signal.SIGTSTP in signals:
+                    self._suspend()
             if self._control in ready:
                 self._receive()
             if self._master in ready and not self._pass_on():
                 self._write(self._canvas.finish())
                 return
+            if self._is_bid_farewell and not self._is_left and not select.select([self._master], [], [], 0.0)[0]:
+                with contextlib.suppress(OSError):
+                    self._control.sendall(STAYING)
+                self._leave()
             now_s = time.monotonic()
             if now_s >= tick_s + TICK_S:
                 tick_s = flush_s = now_s
@@ -103,6 +115,9 @@ class _Screen:
             return False
         *messages, self._messages = (self._messages + data).split(b"\n")
         for message in map(json.loads, messages):
+            if "bye" in message:
+                self._is_bid_farewell = True
+                continue
             self._received_s = time.monotonic()
             self._message = message.get("show")
             self._last = message.get("last")
@@ -160,7 +175,7 @@ class _Screen:
         rows = self._paint(message, lambda painter, shown, _: painter.last(shown, width)) if message else []
         self._write(self._canvas.finish(rows))
         try:
-            self._control.sendall(b".")
+            self._control.sendall(ANSWER)
         except OSError:
             self._leave()
 
@@ -209,8 +224,6 @@ class _Screen:
 
     def _suspend(self) -> None:
         """Stop like all others of the process group, without live lines in the way of the shell's prompt."""
-        if signal.SIGTSTP not in self._wake.recv(4096):
-            return
         self._write(self._canvas.hide(erases=not self._is_background()))
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)

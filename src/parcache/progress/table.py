@@ -10,7 +10,7 @@ from typing import NamedTuple, TextIO
 
 from parcache.progress.choose import is_terminal
 from parcache.progress.estimate import makespan
-from parcache.progress.text import about, duration, harmless
+from parcache.progress.text import about, cells, cropped, duration, harmless
 
 HEADINGS = ("job", "overrides", "", "why", "time")
 NARROWEST = 12
@@ -87,28 +87,28 @@ def totals(rows: Sequence[PlannedJob], workers: int) -> str:
     wall_s = makespan([typical_s if each is None else each for each in times], workers)
     unknown = len(times) - len(known)
     guessed = f" ({unknown} of unknown time taken for average)" if unknown else ""
-    return f"{line} in about {about(wall_s)} over {workers} workers{guessed}"
+    return f"{line} in about {about(wall_s)} over {workers} {'worker' if workers == 1 else 'workers'}{guessed}"
 
 
 def _lines(rows: Sequence[PlannedJob], workers: int, width: int | None) -> list[tuple[str, str]]:
     body = [_Row(HEADINGS, "bold")]
     for row in rows:
         expected = "" if row.expected_s is None else duration(row.expected_s)
-        cells = (str(row.number), harmless(row.overrides), row.verdict.value, harmless([row.why]), expected)
-        body.append(_Row(cells, _STYLES[row.verdict]))
-    widths = [max(map(len, column)) for column in zip(*(row.cells for row in body), strict=True)]
+        columns = (str(row.number), harmless(row.overrides), row.verdict.value, harmless([row.why]), expected)
+        body.append(_Row(columns, _STYLES[row.verdict]))
+    widths = [max(map(cells, column)) for column in zip(*(row.cells for row in body), strict=True)]
     if width is not None:
         others = sum(widths) - widths[1] + 2 * (len(widths) - 1)
         widths[1] = max(NARROWEST, min(widths[1], width - 1 - others))
     lines = []
-    for number, overrides, verdict, why, expected in (row.cells for row in body):
-        cropped = overrides if len(overrides) <= widths[1] else overrides[: widths[1] - 3] + "..."
-        columns = [
+    for each in body:
+        number, overrides, verdict, why, expected = each.cells
+        aligned = [
             number.rjust(widths[0]),
-            cropped.ljust(widths[1]),
-            verdict.ljust(widths[2]),
-            why.ljust(widths[3]),
+            cropped(overrides, widths[1]),
+            cropped(verdict, widths[2]),
+            cropped(why, widths[3]),
             expected.rjust(widths[4]),
         ]
-        lines.append("  ".join(columns).rstrip())
-    return [*zip(lines, (row.style for row in body), strict=True), (totals(rows, workers), "")]
+        lines.append(("  ".join(aligned).rstrip(), each.style))
+    return [*lines, (totals(rows, workers), "")]

@@ -13,6 +13,7 @@ ends when nobody can write to it any more.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -30,7 +31,9 @@ from typing import Any, Final
 _BOOT: Final = "import sys, json; a = json.loads(sys.argv[1]); sys.path[:] = a.pop('path'); "
 _RUN: Final = "from parcache.progress.screen import main; main(**a)"
 _ANSWER_S: Final = 20.0
-_ENDED_S: Final = 2.0
+_ENDED_S: Final = 5.0
+ANSWER: Final = b"."
+STAYING: Final = b"+"
 _FIRST_FD: Final = 10  # shells and scripts use those below
 
 
@@ -140,13 +143,18 @@ class Terminal:
     def close(self) -> None:
         """Give the terminal back. The other process ends when no worker can write to it any more."""
         self.give_back()
-        self._control.close()
         os.close(self._slave)
-        try:
-            self._process.wait(_ENDED_S)
-        except subprocess.TimeoutExpired:
-            # Some process that a job has left behind still prints: it goes on passing that on, and ends with it.
+        stays = False
+        with self._control, contextlib.suppress(OSError):  # it has ended at once
+            self._control.settimeout(_ENDED_S)
+            self._control.sendall(b'{"bye": true}\n')
+            stays = self._control.recv(1) == STAYING
+        if stays:
+            # Something that was started meanwhile can still print (a process that a job has left behind, the resource
+            # tracker of multiprocessing): it goes on passing that on, and ends with it.
             self._process.returncode = 0
+        else:
+            self._process.wait()
         if not self._is_broken:
             os.close(self._master)
             os.close(self._real)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 from parcache.progress.snapshot import Snapshot
@@ -74,3 +75,20 @@ def harmless(overrides: Iterable[str]) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else not unicodedata.combining(each) for each in text)
+
+
+def cropped(text: str, width: int) -> str:
+    """Return as much of a text as fits, with dots where something is missing, filled up with spaces to the width."""
+    if cells(text) > width:
+        text = text[: max(0, width - 3)]
+        while cells(text) > width - 3 and text:
+            text = text[:-1]
+        text += "..."[: max(0, width)]
+    return text + " " * (width - cells(text))
