@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -25,9 +25,11 @@ from parcache.errors import (
     NewerFormatError,
     ParcacheError,
     SettingError,
+    SharedProcessError,
     StoreUnavailableError,
     UnkeyableCodeError,
 )
+from parcache.hydra import sharing
 from parcache.hydra.callbacks import SweepEndCallback
 from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.composer import SweepComposer
@@ -104,6 +106,7 @@ class Sweep:
         self._token = secrets.token_hex(8)
         self._parts = Parts()
         self._crew: Crew | None = None
+        self._end_sharing: Callable[[], None] | None = None
         self._store: Store | None = None
         self._store_tried = False
         self._recorder: Recorder | None = None
@@ -162,6 +165,7 @@ class Sweep:
 
             if self._explain is not None:
                 return self._explain.finish(self._heading(), jobs, plan, self._uncached, explain, keyring.codes())
+            self._check_sharing(plan, by_number)
             self._record_plan(jobs, plan)
         log.info(
             "Launching %d jobs: %d in the store, %d to run (%s)",
@@ -263,6 +267,7 @@ class Sweep:
                 audits=self._settings.cache.audit is not Audit.OFF,
                 imports=program_imports() if self._collector is None else (),
             )
+            self._end_sharing = sharing.begin(self._backend)
             self._backend.start(install_here(self._token, self._runner, self._parts, looking))
             self._crew = Crew(self._backend, self._runner, self._token, self._parts)
         return self._crew
@@ -272,6 +277,16 @@ class Sweep:
             self._crew = None
             self._backend.stop(cancel=cancel)
             release(self._token)
+        if self._end_sharing is not None:
+            end, self._end_sharing = self._end_sharing, None
+            end()
+
+    def _check_sharing(self, plan: Plan, jobs: Mapping[int, ComposedJob]) -> None:
+        due = [jobs[job.number] for job in plan.misses] + [jobs[number] for number in plan.duplicates]
+        try:
+            sharing.check(self._backend, due, max(len(plan.misses), len(plan.duplicates)), self._settings.cache.audit)
+        except SharedProcessError as error:
+            raise RefusedError(error) from None
 
     def _take_up(self, store: Store | None) -> tuple[Fingerprinter | None, Store | None]:
         """Return what takes a batch's fingerprints, and the store; no store where the task has no fingerprint."""

@@ -26,12 +26,13 @@ from parcache.hydra.callbacks import has_users_own, users_own
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.job import job_return, make_directory, run_job, write, write_files
-from parcache.hydra.joblog import JobLogging
+from parcache.hydra.joblog import LOCK, JobLogging
 from parcache.hydra.layout import layout_of
 from parcache.hydra.nodes import Place, is_same, is_untouched
 from parcache.hydra.plain import drift, shown
 from parcache.model import Entry
 from parcache.run import failure
+from parcache.run.lanes import current_lane
 from parcache.run.unit import Unit
 from parcache.run.watch import Watch
 
@@ -142,12 +143,14 @@ class HydraRunner:
         )
         record = log.makeRecord(log.name, logging.INFO, __file__, 0, note, (), None)
         layout = layout_of(job.base)
-        lines = self._logging.lines(layout.logging(job.variation), record)
+        with LOCK:
+            lines = self._logging.lines(layout.logging(job.variation), record)
         if lines is None or has_users_own(self._context.callbacks):
             return self._run(job.base, job.variation, lambda _: _noted(record, entry.value))
         make_directory(job.output_dir)
         report = job_return(job.base, job.variation)
-        write_files(layout, job.variation, report.hydra_cfg)
+        with LOCK:
+            write_files(layout, job.variation, report.hydra_cfg)
         for path, line in lines:
             # As a FileHandler does it: in the locale's encoding, and from where the job would have run.
             data = line.encode(locale.getpreferredencoding(False), "backslashreplace")
@@ -200,7 +203,8 @@ class HydraRunner:
 
     def configure_logging(self) -> None:
         """Set logging up as it is between jobs: Hydra's own, not a job's."""
-        self._logging.configure(*self._between_jobs)
+        with LOCK:
+            self._logging.configure(*self._between_jobs)
 
     def _run(self, base: Base, variation: Variation, task: Callable[[Any], Any]) -> JobReturn:
         # Callbacks are told the task function: what they are given looks like it.
@@ -208,7 +212,7 @@ class HydraRunner:
         try:
             report = run_job(self._context, base, variation, task, self._logging)
         finally:
-            if os.getpid() == self._home:
+            if os.getpid() == self._home and current_lane() is None:  # with a lane, nothing but its own has changed
                 self.configure_logging()
         config: Any = report.cfg
         if not is_untouched(config) and is_same(config, base.task_config(variation)):
