@@ -151,9 +151,11 @@ class _LibraryLimits:
     def impose(self) -> None:
         """Limit what is loaded now."""
         loaded = len(sys.modules)
-        if self._is_off or getattr(self._here, "loaded", None) == loaded:
+        if getattr(self._here, "loaded", None) == loaded:
             return
         with self._lock:
+            if self._is_off:
+                return
             try:
                 from threadpoolctl import threadpool_limits
             except ImportError:

@@ -32,6 +32,7 @@ from parcache.hydra.joblog import LOCK, JobLogging
 from parcache.hydra.layout import Layout, layout_of
 from parcache.hydra.nodes import Deferred, clone
 from parcache.run import failure
+from parcache.run.lanes import current_lane
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -147,7 +148,8 @@ def _hydra_config(live: DictConfig) -> Iterator[None]:
     try:
         yield
     finally:
-        singleton.cfg = previous
+        if current_lane() is None:  # else it is the job's own: a thread that it leaves behind keeps it
+            singleton.cfg = previous
 
 
 @contextmanager

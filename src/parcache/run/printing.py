@@ -94,8 +94,9 @@ class Lines:
 class _Router:
     """What stands in ``sys`` for ``print`` and other C code, which do not ask ``_Sys``."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lines: Lines) -> None:
         self._name = name
+        self._lines = lines
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._target(), name)
@@ -108,7 +109,7 @@ class _Router:
 
     def _target(self) -> Any:
         redirected = _redirected(self._name)
-        return redirected if redirected is not None else _LINES[self._name]
+        return redirected if redirected is not None else self._lines
 
 
 _LINES: Final[dict[str, Lines]] = {}
@@ -160,8 +161,8 @@ class _Streams:
         for name in _NAMES:
             stream = module.__dict__[name]
             if stream is not None:  # a program without a console has none
-                _LINES[name] = Lines(stream)
-                module.__dict__[name] = _Router(name)
+                lines = _LINES[name] = Lines(stream)
+                module.__dict__[name] = _Router(name, lines)
         module.__class__ = _Sys
 
     def undo(self) -> None:
