@@ -103,6 +103,22 @@ class SharedProcessError(ParcacheError, ValueError):
         )
 
 
+class WorkingDirectoryError(ParcacheError, RuntimeError):
+    """A job has tried to change the working directory of a process in which others run."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        """Name the directory and the ways out."""
+        return (
+            f"A job cannot change to {self.path}: other jobs run at once in this process, and it has one working "
+            "directory. Use absolute paths, or run each job in a process of its own: hydra/launcher/backend=process, "
+            "or one after the other: hydra.launcher.backend.workers=1."
+        )
+
+
 class UnkeyableConfigError(ParcacheError, TypeError):
     """A value of the task config has no stable form."""
 

@@ -8,8 +8,9 @@ import locale
 import logging
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +33,7 @@ from parcache.hydra.nodes import Place, is_same, is_untouched
 from parcache.hydra.plain import drift, shown
 from parcache.model import Entry
 from parcache.run import failure
+from parcache.run.belongings import changed_by_others
 from parcache.run.lanes import current_lane
 from parcache.run.unit import Unit
 from parcache.run.watch import Watch
@@ -131,9 +133,21 @@ class HydraRunner:
                     f"{', '.join(changed)} had another value in the job than when it was keyed: "
                     "an earlier job or a worker's start has changed the environment"
                 )
-            return watch.call(self._task_function, config)
+            function = self._task_function if not named else partial(self._with_environment, watch, named)
+            return watch.call(function, config)
 
         return self._run(common, work.variation, task)
+
+    def _with_environment(self, watch: Watch, named: Sequence[tuple[str, str | None]], config: Any) -> Any:
+        """Call the task function; refuse to store its result where other jobs have changed what it may have read."""
+        value = self._task_function(config)
+        changed = changed_by_others(name for name, _ in named)
+        if changed:
+            watch.refuse(
+                f"{', '.join(changed)} was changed by another job in the same process while the job ran. "
+                "Run such jobs in processes of their own: hydra/launcher/backend=process"
+            )
+        return value
 
     def restore(self, job: ComposedJob, entry: Entry) -> JobReturn:
         """Return a hit as if the job had just run: with its directory, ``.hydra`` files, log file and callbacks."""

@@ -41,10 +41,11 @@ def check(backend: Backend, jobs: Sequence[ComposedJob], at_once: int, audit: Au
     Raises:
         SharedProcessError: Some of the jobs set what belongs to the process, or are audited.
     """
-    if not shares_process(backend) or at_once < 2:
+    if not shares_process(backend):
         return
-    problem = _problem(jobs, audit)
-    if problem is not None and backend.capacity > 1:  # asking for it can cost
+    SHARING.is_crowded = at_once > 1 and backend.capacity > 1
+    problem = _problem(jobs, audit) if SHARING.is_crowded else None
+    if problem is not None:
         raise problem
 
 
@@ -66,10 +67,11 @@ def _problem(jobs: Sequence[ComposedJob], audit: Audit) -> SharedProcessError | 
 
 
 def _patches() -> list[Patch]:
-    from parcache.run import imports, logs, printing, threads  # not where every job is a hit
+    from parcache.run import belongings, imports, logs, printing, threads  # not where every job is a hit
 
+    modules = belongings, imports, logs, printing, threads
     config = Attribute(HydraConfig, "cfg", lambda _: PerLane("cfg", is_lasting=True))
-    return [config, *imports.patches(), *logs.patches(), *printing.patches(), *threads.patches()]
+    return [config, *(patch for module in modules for patch in module.patches())]
 
 
 def _nothing() -> None:

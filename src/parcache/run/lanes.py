@@ -91,6 +91,8 @@ class Sharing:
         self._patches: list[Patch] = []
         self._lanes: list[Lane] = []
         self.home: int | None = None
+        self.is_crowded = False
+        """Several jobs can be in flight, not just one beside the sweeping thread."""
 
     @property
     def is_on(self) -> bool:

@@ -62,7 +62,8 @@ class Watch:
                 reading.stop()
             if sources is not None and before is not None:
                 seen = watcher.end(before, sources, brief.excluded, imports.of_others())
-        self.stored = self._publish(ticket, brief, seen, reading, value)
+        if self._ticket is not None:  # else it was refused meanwhile
+            self.stored = self._publish(ticket, brief, seen, reading, value)
         return value
 
     def _timed(self, task: Callable[[Any], Any], config: Any) -> Any:
