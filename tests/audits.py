@@ -99,6 +99,8 @@ def audited(swept: Swept, folder: Path, backend: str = "serial") -> Report:
 
 def audit(project: Project, *overrides: str, script: str = "app.py", backend: str = "serial") -> Report:
     """Run one sweep of a project under the audit."""
-    chosen = f"hydra/launcher/backend={backend}", "hydra.launcher.cache.audit=report"
+    chosen = [f"hydra/launcher/backend={backend}", "hydra.launcher.cache.audit=report"]
+    if backend == "threading":
+        chosen.append("hydra.launcher.backend.workers=1")
     result = project.run("-m", "hydra/launcher=parcache", *chosen, *overrides, script=script)
     return report_of(result.out + result.err)

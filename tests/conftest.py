@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import hydra
 import pytest
 from hydra.core.plugins import Plugins
 
 from tests.editing import Theatre
 
+HYDRA_13 = hydra.__version__.startswith("1.3")
 # The property under which a test records how much it has done.
 COMPARED = "compositions compared with Hydra's"
 
@@ -165,7 +167,7 @@ def project(tmp_path: Path) -> Project:
     )
 
 
-@pytest.fixture(params=["serial", "process"])
+@pytest.fixture(params=["serial", "process", "threading"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Name each built-in backend: the contract holds for all of them."""
     return str(request.param)
@@ -175,6 +177,12 @@ def backend(request: pytest.FixtureRequest) -> str:
 def launcher(backend: str) -> list[str]:
     """Return the overrides that choose parcache with each backend."""
     return ["-m", "hydra/launcher=parcache", f"hydra/launcher/backend={backend}"]
+
+
+@pytest.fixture
+def apart(launcher: list[str], backend: str) -> list[str]:
+    """Return the overrides that choose each backend so that jobs may set what belongs to their process."""
+    return [*launcher, "hydra.launcher.backend.workers=1"] if backend == "threading" else launcher
 
 
 @pytest.fixture(scope="session")

@@ -54,11 +54,9 @@ def holed(project: Project) -> Project:
     return project.write(app=f"import hole\n{app}", helper=HELPER, hole=HOLE)
 
 
-def test_audit_of_a_planted_hole_names_the_function_and_stores_no_such_result(
-    holed: Project, launcher: list[str]
-) -> None:
+def test_audit_of_a_planted_hole_names_the_function_and_stores_no_such_result(holed: Project, apart: list[str]) -> None:
     """A function that ran and is in no definition is named once with its first job; only the other jobs are stored."""
-    result = holed.run(*launcher, "x=1,2,3", REPORT).check()
+    result = holed.run(*apart, "x=1,2,3", REPORT).check()
     path = holed.folder / "helper.py"
     lines = [line for line in result.out.splitlines() if "not in the job's code closure" in line]
     assert len(lines) == 1, result.out
@@ -69,9 +67,9 @@ def test_audit_of_a_planted_hole_names_the_function_and_stores_no_such_result(
     assert len(holed.entries()) == 1
 
 
-def test_audit_that_fails_ends_the_command_after_its_jobs(holed: Project, launcher: list[str]) -> None:
+def test_audit_that_fails_ends_the_command_after_its_jobs(holed: Project, apart: list[str]) -> None:
     """With cache.audit=fail every job runs, and the command ends with what was found and the page that explains it."""
-    result = holed.run(*launcher, "x=1,2,3", FAIL)
+    result = holed.run(*apart, "x=1,2,3", FAIL)
     assert result.code == 1
     assert f"helper:hidden ({holed.folder / 'helper.py'}:4)" in result.err
     assert "docs/audit.md" in result.err
@@ -79,31 +77,31 @@ def test_audit_that_fails_ends_the_command_after_its_jobs(holed: Project, launch
     assert sorted(holed.executions()) == ["1", "2", "3"]
 
 
-def test_audit_that_finds_nothing_stores_and_succeeds(project: Project, launcher: list[str]) -> None:
+def test_audit_that_finds_nothing_stores_and_succeeds(project: Project, apart: list[str]) -> None:
     """An audit of a closure without holes costs time alone: the results are stored and hit afterwards."""
-    result = project.run(*launcher, "x=1,2", FAIL).check()
+    result = project.run(*apart, "x=1,2", FAIL).check()
     assert "Audit: 2 jobs traced, functions that ran outside their code closures: 0" in result.out
-    assert "2 hits" in project.run(*launcher, "x=1,2").check().summary
+    assert "2 hits" in project.run(*apart, "x=1,2").check().summary
 
 
-def test_audit_runs_what_is_stored(project: Project, launcher: list[str]) -> None:
+def test_audit_runs_what_is_stored(project: Project, apart: list[str]) -> None:
     """A hit shows nothing: under the audit every job runs."""
-    project.run(*launcher, "x=1").check()
-    assert "1 misses" in project.run(*launcher, "x=1", REPORT).check().summary
+    project.run(*apart, "x=1").check()
+    assert "1 misses" in project.run(*apart, "x=1", REPORT).check().summary
     assert project.executions() == ["1", "1"]
 
 
-def test_audit_that_is_off_traces_nothing(holed: Project, launcher: list[str]) -> None:
+def test_audit_that_is_off_traces_nothing(holed: Project, apart: list[str]) -> None:
     """Without the setting no job is looked at."""
-    result = holed.run(*launcher, "x=2").check()
+    result = holed.run(*apart, "x=2").check()
     assert "Audit" not in result.out
     assert len(holed.entries()) == 1
 
 
-def test_audit_names_what_a_failed_job_ran(holed: Project, launcher: list[str]) -> None:
+def test_audit_names_what_a_failed_job_ran(holed: Project, apart: list[str]) -> None:
     """What ran before a job failed is named, and the job's own exception ends the command."""
     holed.write(helper=HELPER.replace("x + VERSION", "x / 0"))
-    result = holed.run(*launcher, "x=2", REPORT)
+    result = holed.run(*apart, "x=2", REPORT)
     assert result.code == 1
     assert "helper:hidden" in result.out
     assert "ZeroDivisionError" in result.err
@@ -138,7 +136,7 @@ def test_audit_from_python_raises_what_it_found(holed: Project) -> None:
     assert "found 1 0" in holed.run(script="call.py").check().out
 
 
-def test_audit_that_fails_does_so_where_a_job_could_not_be_looked_at(project: Project, launcher: list[str]) -> None:
+def test_audit_that_fails_does_so_where_a_job_could_not_be_looked_at(project: Project, apart: list[str]) -> None:
     """A job without a fingerprint cannot be audited: that is not taken for a job in which nothing was found."""
     lines = "eval('1'); open(os.environ['RUNS'], 'a').write(f'{cfg.x} ')"
     project.write(
@@ -154,7 +152,7 @@ def test_audit_that_fails_does_so_where_a_job_could_not_be_looked_at(project: Pr
             main()
         """
     )
-    result = project.run(*launcher, "x=1", FAIL)
+    result = project.run(*apart, "x=1", FAIL)
     assert result.code == 1
     assert "job 0: it had no code fingerprint" in result.err
     assert "Audit: 0 jobs traced" in result.out

@@ -199,11 +199,11 @@ def test_failed_job_that_exits_counts_as_failed(project: Project, launcher: list
     assert len(project.entries()) == 2
 
 
-def test_job_that_changes_directory_leaves_the_others_alone(project: Project, launcher: list[str]) -> None:
+def test_job_that_changes_directory_leaves_the_others_alone(project: Project, apart: list[str]) -> None:
     """hydra.job.chdir is honoured, and jobs in one worker do not inherit each other's directory."""
     project.write(helper="import os\ndef compute(cfg):\n    return os.path.basename(os.getcwd())\n")
-    project.run(*launcher, "x=1,2,3", "hydra.job.chdir=true", "hydra.sweep.dir=out").check()
-    again = project.run(*launcher, "x=1,2,3", "hydra.job.chdir=true", "hydra.sweep.dir=out").check()
+    project.run(*apart, "x=1,2,3", "hydra.job.chdir=true", "hydra.sweep.dir=out").check()
+    again = project.run(*apart, "x=1,2,3", "hydra.job.chdir=true", "hydra.sweep.dir=out").check()
     assert "3 hits" in again.summary
     assert not (project.folder / "out" / "0" / "out").exists()
 

@@ -88,11 +88,11 @@ def seen(tmp_path: Path):  # type: ignore[no-untyped-def]
         ("m: {l: [1, 2], sub: {a: 1}}\nmm: ${m}\n", ["m.sub.a=7,8", "m.l=[3]"]),
     ],
 )
-def test_jobs_see_what_stock_jobs_see(seen, launcher: list[str], config: str, overrides: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_jobs_see_what_stock_jobs_see(seen, apart: list[str], config: str, overrides: list[str]) -> None:  # type: ignore[no-untyped-def]
     """Config, folder, environment and HydraConfig of each job are those that the basic launcher gives it."""
     fails = HYDRA_13 and "'${gpu}'" in config  # 1.3 resolves env_set in a copy of the hydra node alone
     stock = seen(config, *overrides, fails=fails)
-    assert seen(config, *launcher, *overrides, fails=fails) == stock
+    assert seen(config, *apart, *overrides, fails=fails) == stock
     assert stock[0]
 
 

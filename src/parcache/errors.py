@@ -88,6 +88,38 @@ class BackendSettingError(ParcacheError, TypeError):
         )
 
 
+class SharedProcessError(ParcacheError, ValueError):
+    """Jobs that would run at once in one process want what one process can have only once."""
+
+    def __init__(self, key: str, found: str, remedy: str, number: int, reason: str) -> None:
+        super().__init__(key, found, remedy, number, reason)
+        self.key, self.found, self.remedy, self.number, self.reason = key, found, remedy, number, reason
+
+    def __str__(self) -> str:
+        """Name the setting, why it cannot be, and the ways out."""
+        return (
+            f"{self.key} is {self.found} (job {self.number}), and several jobs would run at once in this process. "
+            f"{self.reason}. Set {self.key}={self.remedy}, or run each job in a process of its own: "
+            "hydra/launcher/backend=process, or one after the other: hydra.launcher.backend.workers=1."
+        )
+
+
+class WorkingDirectoryError(ParcacheError, RuntimeError):
+    """A job has tried to change the working directory of a process in which others run."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        """Name the directory and the ways out."""
+        return (
+            f"A job cannot change to {self.path}: other jobs run at once in this process, and it has one working "
+            "directory. Use absolute paths, or run each job in a process of its own: hydra/launcher/backend=process, "
+            "or one after the other: hydra.launcher.backend.workers=1."
+        )
+
+
 class UnkeyableConfigError(ParcacheError, TypeError):
     """A value of the task config has no stable form."""
 

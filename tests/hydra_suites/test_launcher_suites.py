@@ -9,7 +9,7 @@ from hydra.test_utils.launcher_common_tests import (
     LauncherTestSuite,
 )
 
-BACKENDS = ["serial", "process"]
+BACKENDS = ["serial", "process", "threading"]
 
 
 @pytest.mark.parametrize(

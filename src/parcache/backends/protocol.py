@@ -17,7 +17,9 @@ class Backend(Protocol):
     stopped once; all calls come from one thread.
 
     One call executes several jobs where they are short. A backend to which that matters, because each job is to have
-    a process of its own, says so by an attribute ``jobs_per_call = 1``.
+    a process of its own, says so by an attribute ``jobs_per_call = 1``. One that executes functions in the sweeping
+    process, beside each other or beside what that process does, says so by an attribute ``shares_process = True``: jobs
+    are then kept apart as far as one process allows, and those that cannot be are refused.
     """
 
     @property

@@ -24,6 +24,7 @@ GROUP: Final = "parcache.backends"
 _BUILT_IN: Final[Mapping[str, str]] = {
     "serial": "parcache.backends.serial:SerialBackend",
     "process": "parcache.backends.process:ProcessBackend",
+    "threading": "parcache.backends.threading:ThreadingBackend",
 }
 _METHODS: Final = ("start", "submit", "stop")
 

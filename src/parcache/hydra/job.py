@@ -4,18 +4,20 @@
 and on logging. This does the same in the same order, from what a base knows about all its jobs; configs that nobody
 looks at are never made. The two lines of Hydra differ in what happens where an exit or an interrupt leaves the
 task: 1.3 lets it pass, 1.4 tells the callbacks of a failed job first; 1.4 writes a failed job's traceback into its
-log.
+log, which is done here for 1.3 as well.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import logging as std_logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
+from types import TracebackType
 from typing import Any, Final
 
 from hydra.core import utils as core_utils
@@ -26,10 +28,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from parcache.hydra.base import Base, Variation, running_hydra_config
 from parcache.hydra.callbacks import has_users_own
-from parcache.hydra.joblog import JobLogging
+from parcache.hydra.joblog import LOCK, JobLogging
 from parcache.hydra.layout import Layout, layout_of
 from parcache.hydra.nodes import Deferred, clone
 from parcache.run import failure
+from parcache.run.lanes import current_lane
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -54,8 +57,9 @@ def run_job(
     elif has_users_own(callbacks):  # they may change what it would be made of
         live.keys()
     with _policy(context), _hydra_config(live), _directory(layout, variation):
-        logging.configure(layout.logging(variation), layout.verbose(variation))
-        write_files(layout, variation, report.hydra_cfg)
+        with LOCK:  # a layout is shared by jobs that may run beside each other
+            logging.configure(layout.logging(variation), layout.verbose(variation))
+            write_files(layout, variation, report.hydra_cfg)
         started = False
         escaping = False
         try:
@@ -149,7 +153,8 @@ def _hydra_config(live: DictConfig) -> Iterator[None]:
     try:
         yield
     finally:
-        singleton.cfg = previous
+        if current_lane() is None:  # else it is the job's own: a thread that it leaves behind keeps it
+            singleton.cfg = previous
 
 
 @contextmanager
@@ -203,9 +208,11 @@ def _call() -> Callable[[JobReturn, Callable[[Any], Any]], Any]:
 
 
 def _note_failure(report: Any, error: Exception) -> None:
-    """Keep what 1.4 keeps of a failure: the traceback, for other processes and for the job's log."""
+    """Write the traceback into the job's log, and keep what 1.4 keeps of it for other processes."""
     utils: Any = core_utils
     if not hasattr(utils, "_serialize_traceback"):
+        with suppress(Exception):
+            _log_to_file(error)
         return
     with suppress(Exception):
         report._remote_traceback = utils._serialize_traceback(error.__traceback__)
@@ -213,3 +220,17 @@ def _note_failure(report: Any, error: Exception) -> None:
         report._remote_exception_group = utils._serialize_exception_group(error)
     with suppress(Exception):
         utils._log_job_error_to_file()
+
+
+def _log_to_file(error: Exception) -> None:
+    """Do as 1.4's ``_log_job_error_to_file`` does."""
+    record = core_utils.log.makeRecord(
+        core_utils.log.name, std_logging.ERROR, core_utils.__file__, 0, "Job failed", (), _exc_info(error)
+    )
+    for handler in std_logging.getLogger().handlers:
+        if isinstance(handler, std_logging.FileHandler) and record.levelno >= handler.level:
+            handler.handle(record)
+
+
+def _exc_info(error: Exception) -> tuple[type[Exception], Exception, TracebackType | None]:
+    return type(error), error, error.__traceback__

@@ -16,11 +16,14 @@ import copy
 import logging
 import logging.config
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from hydra.core.utils import configure_log
 
+# Logging is set up by one thread at a time, whatever it is that is set up.
+LOCK: Final = threading.RLock()
 _MAX_KNOWN: Final = 64
 _CONFIG_KEYS: Final = frozenset({"version", "formatters", "handlers", "loggers", "root", "disable_existing_loggers"})
 _STREAMS: Final = {"ext://sys.stdout": "stdout", "ext://sys.stderr": "stderr"}
@@ -37,7 +40,7 @@ _config: Final[Any] = logging.config
 
 
 class JobLogging:
-    """Sets logging up from a resolved config, over and over. As global as logging itself: one thread at a time."""
+    """Sets logging up from a resolved config, over and over. As global as logging itself: to be used under ``LOCK``."""
 
     def __init__(self, whitelist: Any = None, *, has_whitelist: bool) -> None:
         """``whitelist`` is what Hydra 1.4 has in its context; ``has_whitelist``: this Hydra knows such a thing."""

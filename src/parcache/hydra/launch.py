@@ -22,10 +22,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from parcache.backends import Backend, create
-from parcache.errors import AuditError, ParcacheError, SettingError
+from parcache.errors import AuditError, ParcacheError, SettingError, SharedProcessError
+from parcache.hydra import sharing
 from parcache.hydra.cache import SweepCache
 from parcache.hydra.callbacks import SweepEndCallback
-from parcache.hydra.compose import compose_job
+from parcache.hydra.compose import ComposedJob, compose_job
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.keyring import Keyring
 from parcache.hydra.ledger import Ledger
@@ -97,6 +98,7 @@ class Sweep:
         self._token = secrets.token_hex(8)
         self._parts = Parts()
         self._schedule: Schedule | None = None
+        self._end_sharing: Callable[[], None] | None = None
         self._started_s = time.perf_counter()
         self._started_ns = time.time_ns()
         self._ended_s = self._started_s
@@ -158,6 +160,7 @@ class Sweep:
                 if self._collector is not None:
                     self._collector.reports.extend(returns)
                 return returns
+            self._check_sharing(plan, by_number)
             self._record_plan(jobs, plan)
         log.info(
             "Launching %d jobs: %d in the store, %d to run (%s)",
@@ -296,6 +299,7 @@ class Sweep:
                 audits=self._settings.cache.audit is not Audit.OFF,
                 imports=program_imports() if self._collector is None else (),
             )
+            self._end_sharing = sharing.begin(self._backend)
             try:
                 self._backend.start(install_here(self._token, self._runner, self._parts, looking, marks.folder))
             except SettingError as error:
@@ -316,6 +320,13 @@ class Sweep:
         found: Mapping[str, str] = tell(self._settings.cache.env) if tell and self._settings.cache.env else {}
         return found
 
+    def _check_sharing(self, plan: Plan, jobs: Mapping[int, ComposedJob]) -> None:
+        due = [jobs[job.number] for job in plan.misses] + [jobs[number] for number in plan.duplicates]
+        try:
+            sharing.check(self._backend, due, max(len(plan.misses), len(plan.duplicates)), self._settings.cache.audit)
+        except SharedProcessError as error:
+            raise RefusedError(error) from None
+
     def _stop(self, *, cancel: bool) -> None:
         if self._schedule is not None:
             from parcache.run.worker import release
@@ -329,6 +340,9 @@ class Sweep:
                 if self._display is not None:
                     self._display.close()
                     self._display = None
+                if self._end_sharing is not None:
+                    end, self._end_sharing = self._end_sharing, None
+                    end()
 
     def _keyring(self) -> Keyring:
         cache = self._cache

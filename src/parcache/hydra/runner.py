@@ -8,8 +8,9 @@ import locale
 import logging
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
@@ -26,12 +27,14 @@ from parcache.hydra.callbacks import has_users_own, users_own
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.job import job_return, make_directory, run_job, task_config, write, write_files
-from parcache.hydra.joblog import JobLogging
+from parcache.hydra.joblog import LOCK, JobLogging
 from parcache.hydra.layout import layout_of
 from parcache.hydra.nodes import Place, is_same, is_untouched
 from parcache.hydra.plain import drift, shown
 from parcache.model import Entry
 from parcache.run import failure
+from parcache.run.belongings import changed_by_others
+from parcache.run.lanes import current_lane
 from parcache.run.unit import Unit
 from parcache.run.watch import Watch
 
@@ -130,9 +133,21 @@ class HydraRunner:
                     f"{', '.join(changed)} had another value in the job than when it was keyed: "
                     "an earlier job or a worker's start has changed the environment"
                 )
-            return watch.call(self._task_function, config)
+            function = self._task_function if not named else partial(self._with_environment, watch, named)
+            return watch.call(function, config)
 
         return self._run(common, work.variation, task)
+
+    def _with_environment(self, watch: Watch, named: Sequence[tuple[str, str | None]], config: Any) -> Any:
+        """Call the task function; refuse to store its result where other jobs have changed what it may have read."""
+        value = self._task_function(config)
+        changed = changed_by_others(name for name, _ in named)
+        if changed:
+            watch.refuse(
+                f"{', '.join(changed)} was changed by another job in the same process while the job ran. "
+                "Run such jobs in processes of their own: hydra/launcher/backend=process"
+            )
+        return value
 
     def restore(self, job: ComposedJob, entry: Entry) -> JobReturn:
         """Return a hit as if the job had just run: with its directory, ``.hydra`` files, log file and callbacks."""
@@ -142,12 +157,14 @@ class HydraRunner:
         )
         record = log.makeRecord(log.name, logging.INFO, __file__, 0, note, (), None)
         layout = layout_of(job.base)
-        lines = self._logging.lines(layout.logging(job.variation), record)
+        with LOCK:
+            lines = self._logging.lines(layout.logging(job.variation), record)
         if lines is None or has_users_own(self._context.callbacks):
             return self._run(job.base, job.variation, lambda _: _noted(record, entry.value))
         make_directory(job.output_dir)
         report = job_return(job.base, job.variation)
-        write_files(layout, job.variation, report.hydra_cfg)
+        with LOCK:
+            write_files(layout, job.variation, report.hydra_cfg)
         for path, line in lines:
             # As a FileHandler does it: in the locale's encoding, and from where the job would have run.
             data = line.encode(locale.getpreferredencoding(False), "backslashreplace")
@@ -207,7 +224,8 @@ class HydraRunner:
 
     def configure_logging(self) -> None:
         """Set logging up as it is between jobs: Hydra's own, not a job's."""
-        self._logging.configure(*self._between_jobs)
+        with LOCK:
+            self._logging.configure(*self._between_jobs)
 
     def _run(self, base: Base, variation: Variation, task: Callable[[Any], Any]) -> JobReturn:
         # Callbacks are told the task function: what they are given looks like it.
@@ -215,7 +233,7 @@ class HydraRunner:
         try:
             report = run_job(self._context, base, variation, task, self._logging)
         finally:
-            if os.getpid() == self._home:
+            if os.getpid() == self._home and current_lane() is None:  # with a lane, nothing but its own has changed
                 self.configure_logging()
         config: Any = report.cfg
         if not is_untouched(config) and is_same(config, base.task_config(variation)):

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from parcache.keys.canonical import digest, encode
 from parcache.keys.code import Signature, Source, content_digest, signature
-from parcache.keys.modules import Module, Party, importable_names
+from parcache.keys.modules import Module, Party, importable_names, is_own
 from parcache.keys.units import VERSION, Table
 
 _SIZE: Final = struct.Struct("<I")
@@ -152,6 +152,8 @@ def _finders() -> list[Any]:
     found: list[Any] = []
     for finder in sys.meta_path:
         kind = finder if isinstance(finder, type) else type(finder)
+        if is_own(kind.__module__):  # it finds nothing
+            continue
         names = vars(sys.modules.get(kind.__module__, object))
         mapping = {**(names.get("MAPPING") or {}), **(names.get("NAMESPACES") or {})}
         found.append([f"{kind.__module__}.{kind.__qualname__}", sorted((str(k), str(v)) for k, v in mapping.items())])

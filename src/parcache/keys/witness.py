@@ -23,8 +23,9 @@ import marshal
 import os
 import stat
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from types import CodeType, ModuleType
 from typing import Any, Final, NamedTuple
@@ -89,7 +90,7 @@ class _Settled(NamedTuple):
 
 
 class Witness:
-    """Watches one process's modules. One is enough for each process; see ``of_this_process``. Not thread-safe.
+    """Watches one process's modules. One is enough for each process; see ``of_this_process``. Thread-safe.
 
     A look at all loaded modules takes milliseconds, and most jobs change nothing. After a look that proved all
     sources, the same sources stay proven while ``sys.modules`` holds the very same modules in the same order and no
@@ -107,6 +108,7 @@ class Witness:
         self._strangers: set[str] = set()
         self._loaded = Loaded(frozenset(), [])
         self._settled: dict[int, _Settled] = {}
+        self._lock = threading.RLock()
 
     def observe(self, sources: Sequence[Source]) -> None:
         """Look at the sources now: note what is not loaded yet, prove what can be proven."""
@@ -114,24 +116,34 @@ class Witness:
 
     def unproven(self, sources: Sequence[Source]) -> list[str]:
         """Return the files whose loaded modules are not known to have the fingerprinted content."""
-        return [] if self._is_settled(sources) else self._look(sources)
+        with self._lock:
+            return [] if self._is_settled(sources) else self._look(sources)
 
     def begin(self, sources: Sequence[Source]) -> Loaded:
         """Look at the sources before a job; return what is loaded, for ``end``."""
-        self.unproven(sources)
-        return self._loaded
+        with self._lock:
+            self.unproven(sources)
+            return self._loaded
 
-    def end(self, before: Loaded, sources: Sequence[Source], excluded: Sequence[str] = ()) -> Seen:
+    def end(
+        self,
+        before: Loaded,
+        sources: Sequence[Source],
+        excluded: Sequence[str] = (),
+        of_others: Container[str] = (),
+    ) -> Seen:
         """Return what is to be said after a job that began with ``before``.
 
         A stranger that no fingerprint ever covered stays one for later jobs: they find it imported already. Modules of
-        ``excluded`` top-level packages are none.
+        ``excluded`` top-level packages are none. Nor are those of ``of_others``, modules that other jobs have imported
+        in this one's time, where the fingerprint of any job covers them.
         """
-        if before is self._loaded and not self._strangers and self._is_settled(sources):
-            return NOTHING
-        new = {name for name in set(sys.modules) - before.names if name.partition(".")[0] not in excluded}
-        strangers = self._new_strangers(new, sources)
-        return Seen(tuple(self.unproven(sources)), tuple(strangers))
+        with self._lock:
+            if before is self._loaded and not self._strangers and self._is_settled(sources):
+                return NOTHING
+            new = {name for name in set(sys.modules) - before.names if name.partition(".")[0] not in excluded}
+            strangers = self._new_strangers(new, sources, of_others)
+            return Seen(tuple(self.unproven(sources)), tuple(strangers))
 
     def _is_settled(self, sources: Sequence[Source]) -> bool:
         # By identity: a worker gets one tuple for all jobs that share it, and comparing long ones takes time.
@@ -154,19 +166,20 @@ class Witness:
             *(module for _, module in names if module is not None),
         ]
         specs = tuple((module, getattr(module, "__spec__", None)) for module in standing)
+        making = [module for module in standing if _is_being_made(module) and module not in self._loaded.modules]
         self._note_unloaded(files.difference(by_path), now)
         missing = [
             source.path
             for source in sources
             if not (
-                all(self._is_module_proven(source, module) for module in by_path.get(source.path, ()))
+                all(self._is_module_proven(source, module, making) for module in by_path.get(source.path, ()))
                 and _stands_for_its_name(source, files, modules)
             )
         ]
         if now != self._loaded.modules:
             self._settled.clear()
             self._loaded = Loaded(frozenset(modules), now)
-        if not missing and isinstance(sources, tuple):
+        if not missing and not making and isinstance(sources, tuple):
             if len(self._settled) >= _MAX_SETTLED:
                 self._settled.clear()
             self._settled[id(sources)] = _Settled(sources, specs, names)
@@ -183,20 +196,22 @@ class Witness:
         if list(sys.modules.values()) == modules:
             self._unloaded.update(found)
 
-    def _new_strangers(self, names: Iterable[str], sources: Iterable[Source]) -> list[str]:
+    def _new_strangers(self, names: Iterable[str], sources: Iterable[Source], of_others: Container[str]) -> list[str]:
         covered = {source.path for source in sources}
         found = set()
         for name in names:
             path = getattr(sys.modules.get(name), "__file__", None)
             if not isinstance(path, str) or is_own(name) or party_of(path) is not Party.FIRST:
                 continue
-            found.add(os.path.abspath(path))
+            path = os.path.abspath(path)
+            if name not in of_others or path not in self._covered:
+                found.add(path)
         self._covered |= covered
         self._strangers |= found
         self._strangers -= self._covered
         return sorted((found | self._strangers) - covered)
 
-    def _is_module_proven(self, source: Source, module: ModuleType) -> bool:
+    def _is_module_proven(self, source: Source, module: ModuleType, making: Sequence[ModuleType]) -> bool:
         try:
             now: Signature | None = signature(source.path)
         except OSError:
@@ -213,7 +228,8 @@ class Witness:
             return False
         if _runs_stale_bytecode(module, source.path, changed_ns):
             return False
-        proven.append((module, spec))
+        if module not in making:  # another thread may be about to read the file: it can still change before
+            proven.append((module, spec))
         return True
 
 
@@ -225,6 +241,10 @@ def of_this_process() -> Witness:
     the parent had none the child's start proves nothing about them.
     """
     return Witness(process_start_ns() if os.getpid() == _IMPORTED_IN else None)
+
+
+def _is_being_made(module: ModuleType) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
 def _file_of(module: ModuleType | None) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -115,13 +116,17 @@ class Shelf:
     def __init__(self, known: Mapping[int, Part | Packed]) -> None:
         self._known = known
         self._brought: dict[int, Part | Packed] = {}
+        self._lock = threading.Lock()
 
     def bring(self, parts: Mapping[int, Part | Packed]) -> None:
         """Take up what a parcel brought; of earlier ones the last used are kept."""
-        for number, part in parts.items():
-            self._brought[number] = self._brought.pop(number, part)
-        for number in list(self._brought)[: -max(_KEPT, len(parts))]:
-            del self._brought[number]
+        if not parts:
+            return
+        with self._lock:
+            for number, part in parts.items():
+                self._brought[number] = self._brought.pop(number, part)
+            for number in list(self._brought)[: -max(_KEPT, len(parts))]:
+                del self._brought[number]
 
     def get(self, id: int) -> Any:
         """Return the object.

@@ -3,11 +3,15 @@
 A module that reads a table when it is imported does so once in a process, and every job that runs there afterwards
 may use it. So what was read during an import, by whichever job, and while a worker took up its work, counts for every
 later job of the process: with the content that it had then, wherever the file has gone since.
+
+Several jobs may be in flight in one process: what one of them reads in an import counts for those as well that end
+before it does.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -69,6 +73,7 @@ class _Imported:
 
 
 _imported = _Imported()
+_lock: Final = threading.RLock()  # of what modules have read
 _digesters: dict[Store, Digester] = {}
 
 
@@ -85,7 +90,8 @@ def taking_up() -> Iterator[None]:
     finally:
         recording.stop()
         if recording.seen:
-            _imported.add(recording, rules_of(Scope(os.getcwd())), Digester(), set(recording.seen))
+            with _lock:
+                _imported.add(recording, rules_of(Scope(os.getcwd())), Digester(), set(recording.seen))
 
 
 class Reading:
@@ -120,13 +126,7 @@ class Reading:
     def stop(self) -> None:
         """End, however the task function has ended; what its imports have read stays."""
         self._recording.stop()
-        if self._recording.imported:
-            _imported.add(
-                self._recording,
-                rules_of(Scope(self._scope.root, self._scope.store)),
-                self._digester(),
-                self._recording.imported,
-            )
+        _keep_imported(self._recording, Scope(self._scope.root, self._scope.store), self._digester())
 
     def result(self, run_time_s: float = 0.0) -> Read:
         """Return what the job read in its time; its files are read again now, those that have not been before."""
@@ -163,8 +163,9 @@ class Reading:
         def counts(path: str) -> bool:
             return self._rules.counts(path) and not is_below(path, self._own)
 
-        inputs = tuple(each for path, each in _imported.inputs.items() if counts(path))
-        return Taken(inputs, tuple(path for path in sorted(_imported.changed) if counts(path)))
+        with _lock:
+            inputs = tuple(each for path, each in _imported.inputs.items() if counts(path))
+            return Taken(inputs, tuple(path for path in sorted(_imported.changed) if counts(path)))
 
     def _digester(self) -> Digester:
         found = _digesters.get(self._store)
@@ -185,8 +186,16 @@ def reading_unstored(boundary: CodeType | None = None) -> Iterator[None]:
         yield
     finally:
         recording.stop()
-        if recording.imported:
-            _imported.add(recording, rules_of(Scope(os.getcwd())), Digester(), recording.imported)
+        _keep_imported(recording, Scope(os.getcwd()), Digester())
+
+
+def _keep_imported(own: Recording, scope: Scope, digester: Digester) -> None:
+    """Take up what imports have read in a recording that has stopped, and so far in those of other jobs."""
+    found = [(own, own.imported), *recorder.imported_now()]
+    if any(paths for _, paths in found):
+        with _lock:
+            for recording, paths in found:
+                _imported.add(recording, rules_of(scope), digester, paths)
 
 
 def _nothing(scope: Scope) -> Read:

@@ -4,6 +4,13 @@ The hook is added when the first recording starts, never where nothing is record
 is recorded, an event costs it one look at a global. It sees every thread. It does not see child processes, nor what
 libraries in C open by themselves.
 
+Where jobs share this process (``parcache.run.lanes``), a recording that was started in a job gets what this job's
+strands open. Besides it gets
+
+- what is read while a module is imported, by whichever job: it finds the module imported;
+- what is opened by threads of no job, and of jobs that are over: nobody knows for whom;
+- what a strand of another job opens that is still running when the recording stops, for it may serve several jobs.
+
 See https://docs.python.org/3/library/audit_events.html. The events come before what they tell of is done, and also
 where that fails.
 """
@@ -13,13 +20,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import Any, Final
 
 from parcache.keys.digests import State, look
 from parcache.keys.inputs import Sighting, Sightings
 from parcache.keys.scope import is_below
+from parcache.run.lanes import SHARING, Lane, Strand, current_lane, current_strand, is_importing
 from parcache.run.surroundings import set_by_imports
 
 # Who reads source files as code, or copies them as they are. Where anybody else opens one, it is data.
@@ -39,7 +47,7 @@ _is_on = False
 
 
 class Recording:
-    """What is opened and listed between ``start`` and ``stop``. Several may run at once; each gets all there is.
+    """What is opened and listed between ``start`` and ``stop``. Several may run at once.
 
     ``imported`` are paths that were read while a module was imported, below the frame whose code is ``boundary``.
     ``failed`` says what went wrong where the recording cannot be believed.
@@ -49,16 +57,20 @@ class Recording:
         self.seen: dict[str, Sighting] = {}
         self.imported: set[str] = set()
         self.failed = ""
-        self._boundary = boundary
+        self.boundary = boundary
         # What stood at a path before it was first written, and whether none of that is left.
         self._before: dict[str, tuple[State | None, bool]] = {}
         self._folders: set[str] = set()
         self._links: set[str] = set()
+        self.lane: Lane | None = None
+        # What other jobs' strands have opened meanwhile.
+        self._others: dict[Strand, Recording] = {}
 
     def start(self) -> None:
         """Begin."""
         global _active
         enable()
+        self.lane = current_lane()
         with _lock:
             _active = (*_active, self)
 
@@ -67,11 +79,24 @@ class Recording:
         global _active
         with _lock:
             _active = tuple(each for each in _active if each is not self)
+        for strand, other in self._others.copy().items():
+            if strand.is_running:
+                self.failed = self.failed or other.failed
+                for path, sighting in other.seen.copy().items():
+                    if path not in self._before:
+                        self.seen.setdefault(path, sighting)
+        self._others.clear()
+
+    def of(self, strand: Strand) -> Recording:
+        """Return the recording of what another job's strand opens in the time of this one."""
+        found = self._others.get(strand)
+        return self._others.setdefault(strand, Recording(self.boundary)) if found is None else found
 
     def sightings(self) -> Sightings:
         """Return what was recorded."""
-        made = {path for path, (before, _) in self._before.items() if before is None} | self._folders
-        return Sightings(dict(self.seen), frozenset(made), frozenset(self._before))
+        written = self._before.copy()  # in one step: other threads may be at it
+        made = {path for path, (before, _) in written.items() if before is None} | self._folders
+        return Sightings(self.seen.copy(), frozenset(made), frozenset(written))
 
     def opened(self, path: str, mode: Any, flags: int, frame: FrameType) -> None:
         """Take note of a file that is about to be opened."""
@@ -145,21 +170,18 @@ class Recording:
         """Take note of a link that is about to be made: what is read through it is not the job's own."""
         self._links.add(path)
 
-    def is_importing(self, frame: FrameType) -> bool:
-        """Tell whether a module is being imported below the boundary."""
-        return self._is_importing(frame)
-
     def _note(self, path: str, sighting: Sighting, frame: FrameType) -> None:
         self.seen[path] = sighting
-        if self._is_importing(frame):
+        if is_importing(frame, self.boundary):
             self.imported.add(path)
 
-    def _is_importing(self, frame: FrameType | None) -> bool:
-        while frame is not None and frame.f_code is not self._boundary:
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
-                return True
-            frame = frame.f_back
-        return False
+    def read_in_import(self, path: str) -> None:
+        """Take note of what another job reads while it imports a module."""
+        path = self._resolved(path)
+        if path not in self._before and path not in self.seen:
+            names = tuple(sorted(os.listdir(path))) if os.path.isdir(path) else None
+            self.seen[path] = Sighting(look(path), names)
+        self.imported.add(path)
 
     def _is_in_own_folder(self, path: str) -> bool:
         return bool(self._folders) and any(is_below(path, folder) for folder in self._folders)
@@ -184,6 +206,11 @@ def is_on() -> bool:
     return _is_on
 
 
+def imported_now() -> list[tuple[Recording, set[str]]]:
+    """Return what imports have read in the recordings that run, those that have read nothing left out."""
+    return [(each, each.imported.copy()) for each in _active if each.imported]
+
+
 def _hook(event: str, args: tuple[Any, ...]) -> None:
     if _active and event in _EVENTS:
         _tell(event, args)
@@ -199,8 +226,34 @@ def _tell(event: str, args: tuple[Any, ...]) -> None:
     except ValueError:  # no name of a file, such as one with a NUL: nothing is opened by it either
         return
     except Exception as error:  # out of stack, out of memory: what was opened is not known
-        for recording in _active:
+        for recording in _listening():
             recording.failed = f"{type(error).__name__} at {args[0]!r}"
+
+
+def _listening() -> Iterator[Recording]:
+    """Yield the recordings that get what is opened here: see the module's docstring."""
+    if not SHARING.is_on:
+        yield from _active
+        return
+    strand = current_strand()
+    if strand is None:
+        is_home = threading.get_ident() == SHARING.home
+        yield from (each for each in _active if each.lane is None or not is_home)
+        return
+    for recording in _active:
+        if recording.lane is None or recording.lane is strand.lane or strand.lane.is_over:
+            yield recording
+        elif not strand.is_main:
+            yield recording.of(strand)
+
+
+def _tell_importers(path: str, frame: FrameType) -> None:
+    """Tell the recordings of other jobs what an import reads."""
+    strand = current_strand() if SHARING.is_on else None
+    if strand is not None and len(_active) > 1 and is_importing(frame, _active[0].boundary):
+        for recording in _active:
+            if recording.lane is not strand.lane and recording.lane is not None:
+                recording.read_in_import(path)
 
 
 def _on_open(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
@@ -216,8 +269,10 @@ def _on_open(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
         return
     if path.endswith(_SOURCE) and (caller in _READERS_OF_CODE or _is_import_system(caller)):
         return
-    for recording in _active:
+    for recording in _listening():
         recording.opened(path, mode, flags, frame)
+    if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        _tell_importers(path, frame)
 
 
 def _on_list(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
@@ -225,33 +280,34 @@ def _on_list(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
     if isinstance(name, int) or caller in _LISTERS_OF_CODE or _is_import_system(caller):
         return
     path = _absolute("." if name is None else name)
-    for recording in _active:
+    for recording in _listening():
         recording.listed(path, frame)
+    _tell_importers(path, frame)
 
 
 def _on_rename(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
     if args[2] == args[3] == -1:
         source, target = _absolute(args[0]), _absolute(args[1])
-        for recording in _active:
+        for recording in _listening():
             recording.moved(source, target)
 
 
 def _on_mkdir(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
     if args[2] == -1:
         path = _absolute(args[0])
-        for recording in _active:
+        for recording in _listening():
             recording.made(path)
 
 
 def _on_link(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
     if args[-1] == -1:
         path = _absolute(args[1])
-        for recording in _active:
+        for recording in _listening():
             recording.linked(path)
 
 
 def _on_putenv(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
-    if _active[0].is_importing(frame):
+    if is_importing(frame, _active[0].boundary):
         set_by_imports.add(os.fsdecode(args[0]))
 
 

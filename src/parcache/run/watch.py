@@ -11,6 +11,7 @@ from parcache.keys import witness
 from parcache.keys.code import Source
 from parcache.keys.distributions import versions
 from parcache.model import NOT_ASKED, Stored, Storing, Trace
+from parcache.run import imports
 from parcache.run.reading import UNWATCHED, Reading, reading_unstored
 from parcache.run.unit import Brief, Ticket
 from parcache.store.entry import pack_explanation
@@ -60,8 +61,9 @@ class Watch:
             if reading is not None:
                 reading.stop()
             if sources is not None and before is not None:
-                seen = watcher.end(before, sources, brief.excluded)
-        self.stored = self._publish(ticket, brief, seen, reading, value)
+                seen = watcher.end(before, sources, brief.excluded, imports.of_others())
+        if self._ticket is not None:  # else it was refused meanwhile
+            self.stored = self._publish(ticket, brief, seen, reading, value)
         return value
 
     def _timed(self, task: Callable[[Any], Any], config: Any) -> Any:

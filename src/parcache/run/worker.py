@@ -10,6 +10,7 @@ import importlib
 import os
 import pickle
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -20,6 +21,7 @@ from parcache.errors import CannotTravelError, LostResultError
 from parcache.keys.modules import Party, is_own, party_of
 from parcache.model import Outcome
 from parcache.run import failure, recorder, surroundings
+from parcache.run.lanes import SHARING
 from parcache.run.marks import Marker
 from parcache.run.parts import Packed, Parts, Shelf
 from parcache.run.reading import taking_up
@@ -209,7 +211,7 @@ def _arriving(auditor: Auditor | None) -> AbstractContextManager[None]:
 def execute_parcel(token: str, parcel: Parcel, *, clock: Callable[[], float] = time.perf_counter) -> Delivery:
     """Run a parcel's units in this worker, one after the other, until it has taken long enough.
 
-    Raises nothing, except that a KeyboardInterrupt passes in the process that sweeps.
+    Raises nothing, except that a KeyboardInterrupt passes in the main thread of the process that sweeps.
     """
     installed = _INSTALLED[token]
     installed.shelf.bring(parcel.parts)
@@ -243,9 +245,11 @@ def _execute(installed: _Installed, unit: Unit) -> Outcome:
                 common = shelf.get(unit.common) if unit.common is not None else None
                 brief = shelf.get(ticket.brief) if ticket is not None else None
             watch = Watch(ticket, brief, installed.auditor)
-            report = installed.runner.run(unit, common, watch)
+            with SHARING.lane():
+                report = installed.runner.run(unit, common, watch)
         except BaseException as raised:
-            if isinstance(raised, KeyboardInterrupt) and is_home:
+            # In another thread it is not the user's: the job has raised it.
+            if isinstance(raised, KeyboardInterrupt) and is_home and _is_main_thread():
                 raise
             error = raised
         finally:
@@ -255,6 +259,10 @@ def _execute(installed: _Installed, unit: Unit) -> Outcome:
         return Outcome(unit.number, report, error, watch.run_time_s, watch.stored, watch.trace)
     sealed = _seal(unit.number, installed.runner, report, error)
     return Outcome(unit.number, sealed, None, watch.run_time_s, watch.stored, watch.trace)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def unseal(outcome: Outcome, runner: Runner) -> Outcome:
