@@ -170,6 +170,23 @@ CHANGING = (
 WORKERS_ONLY = ("closed_stream", "closed_descriptors", "large_result")
 
 
+@pytest.fixture(params=["serial", "process", "threading"])
+def launcher(request: pytest.FixtureRequest) -> list[str]:
+    """Return the overrides that choose each backend."""
+    chosen = f"hydra/launcher/backend={request.param}"
+    return [
+        "-m",
+        "hydra/launcher=parcache",
+        chosen,
+        *(["hydra.job.chdir=false"] if request.param == "threading" else []),
+    ]
+
+
+def in_processes(launcher: list[str]) -> bool:
+    """Tell whether jobs have processes of their own."""
+    return "hydra/launcher/backend=process" in launcher
+
+
 @pytest.fixture
 def deeds(tmp_path: Path) -> Project:
     """An app whose jobs do what ``deed`` says."""
@@ -233,7 +250,7 @@ def test_misfortune_that_ends_the_process_costs_only_its_job(deeds: Project) -> 
 
 def test_misfortune_that_ends_the_job_costs_only_its_job(deeds: Project, launcher: list[str]) -> None:
     """Exits, errors of every kind and results that cannot travel fail their jobs; all others complete."""
-    names = FAILING if "backend=process" not in launcher[-1] else (*FAILING, *UNSENDABLE)
+    names = (*FAILING, *UNSENDABLE) if in_processes(launcher) else FAILING
     result, folder = sweep(deeds, launcher, *names)
     check(deeds, result, folder, names, 2 * len(names))
 
@@ -241,8 +258,10 @@ def test_misfortune_that_ends_the_job_costs_only_its_job(deeds: Project, launche
 def test_misfortune_of_one_worker_process_does_not_outlive_the_job(deeds: Project, launcher: list[str]) -> None:
     """What a job changes of its process, the next one in the same process does not see."""
     names, more = CHANGING, tuple[str, ...]()
-    if "backend=process" in launcher[-1]:
+    if in_processes(launcher):
         names, more = (*CHANGING, *WORKERS_ONLY), ("hydra.launcher.backend.workers=1",)
+    elif "hydra/launcher/backend=threading" in launcher:  # what belongs to the process is the next test's
+        names, more = ("root_logger",), ("hydra.launcher.backend.workers=1",)
     result, folder = sweep(deeds, launcher, *names, more=more)
     check(deeds, result, folder, (), 2 * len(names))
     for number in range(1, 2 * len(names), 2):
