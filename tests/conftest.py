@@ -8,12 +8,14 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
 
 from tests.editing import Theatre
+from tests.terminals import Displayed, program_of_a_batch
 
 # The property under which a test records how much it has done.
 COMPARED = "compositions compared with Hydra's"
@@ -183,3 +185,9 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
     found = Theatre(tmp_path_factory.mktemp("edits"))
     yield found
     found.close()
+
+
+@pytest.fixture
+def displayed(tmp_path: Path) -> Displayed:
+    """Return what starts a program with a batch and its display under a pseudo-terminal."""
+    return partial(program_of_a_batch, tmp_path)
