@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -15,6 +16,7 @@ import pytest
 from hydra.core.plugins import Plugins
 
 from tests.editing import Theatre
+from tests.terminals import Displayed, program_of_a_batch
 
 HYDRA_13 = hydra.__version__.startswith("1.3")
 # The property under which a test records how much it has done.
@@ -191,3 +193,9 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
     found = Theatre(tmp_path_factory.mktemp("edits"))
     yield found
     found.close()
+
+
+@pytest.fixture
+def displayed(tmp_path: Path) -> Displayed:
+    """Return what starts a program with a batch and its display under a pseudo-terminal."""
+    return partial(program_of_a_batch, tmp_path)

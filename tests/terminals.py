@@ -18,7 +18,7 @@ from types import TracebackType
 import pyte
 import pytest
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 # What a shell is to a program: the leader of the session, which gives it the terminal, takes it back and outlives it.
 _SHELL = """
@@ -167,3 +167,28 @@ class Seen:
         self.raw += data
         self._stream.feed(data)
         return True
+
+
+# A batch of eight jobs of which two run, and its display.
+_BATCH = """
+from parcache.progress.choose import choose_display
+from parcache.progress.snapshot import Progress, RunningJob, Snapshot
+
+jobs = (RunningJob(3, ("lr=0.1",), time.monotonic()), RunningJob(4, ("lr=[red]0.2",), time.monotonic()))
+now = Snapshot(8, 2, 0, 1, 0, 0, jobs, 3, 5000.0, 9.0)
+display = choose_display(Progress.AUTO, os.environ, sys.stdout, sys.stderr)
+
+def finish():
+    global now
+    now = now._replace(completed=5, failed=1, running=(), waiting=0)
+"""
+# What is on the screen while the live lines are, and what is left of them when the batch is over.
+LIVE = "lr=[red]0.2"
+LAST = ["8/8 " + "━" * 60 + " 1:23:20", "2 hits, 5 done, 1 failed; 4.3 jobs/h"]
+
+Displayed = Callable[..., Seen]
+
+
+def program_of_a_batch(folder: Path, program: str, *, columns: int = 100, lines: int = 30, **env: str) -> Seen:
+    """Start a program that has a batch, ``now``, and its ``display``."""
+    return Seen(_BATCH + textwrap.dedent(program), folder, env, columns, lines)
