@@ -170,7 +170,7 @@ def times(paths: StorePaths) -> Iterator[tuple[str, float, tuple[str, ...]]]:
             if left < 0:
                 return
             with open(path, "rb") as file:
-                rows = [_row(data) for data in file if data[9:].startswith(b'["times"')]
+                rows = [_row(data.rstrip(b"\n")) for data in file if data[9:].startswith(b'["times"')]
         except OSError:
             continue
         for row in reversed(rows):
