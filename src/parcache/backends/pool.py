@@ -132,7 +132,7 @@ class Pool:
             if future in self._waiting:
                 self._waiting.remove(future)
                 self._ends.append((future, WorkerDiedError(None, _NOT_STARTED)))
-            elif worker is not None and worker.unstarted() is future and worker.take_back(future):
+            elif worker is not None and worker.take_back(future):
                 self._ends.append((future, WorkerDiedError(None, _NOT_STARTED)))
             elif worker is not None:
                 self._kill([worker])

@@ -116,11 +116,11 @@ class Worker:
         self._write(call.data)
 
     def take_back(self, call: Call) -> bool:
-        """Withdraw the call that was sent last; return False where it has begun."""
-        last = self.sent[-1]
-        if last.call is not call or not self._board.withdraw(last.place):
+        """Withdraw a call that was sent; return False where it has begun."""
+        sent = next(each for each in self.sent if each.call is call)
+        if not self._board.withdraw(sent.place):
             return False
-        last.call, call.worker = None, None
+        sent.call, call.worker = None, None
         return True
 
     def unstarted(self) -> Call | None:
