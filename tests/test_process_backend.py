@@ -20,8 +20,8 @@ import pytest
 from parcache.backends import create
 from parcache.backends.board import Board, board_file
 from parcache.backends.lineage import end_with_descendants
-from parcache.backends.pool import Stagger
 from parcache.backends.process import ProcessBackend
+from parcache.backends.stagger import Stagger
 from parcache.errors import CannotTravelError, RemoteJobError, WorkerDiedError
 
 pytestmark = pytest.mark.any_hydra
