@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from parcache.backends import create
+from parcache.backends.board import Board, board_file
 from parcache.backends.lineage import end_with_descendants
-from parcache.backends.pool import Stagger
 from parcache.backends.process import ProcessBackend
+from parcache.backends.stagger import Stagger
 from parcache.errors import CannotTravelError, RemoteJobError, WorkerDiedError
 
 pytestmark = pytest.mark.any_hydra
@@ -350,6 +351,38 @@ def test_process_kill_of_a_call_that_waits_ends_only_that(start: Start, tmp_path
     gate.touch()
     assert result(running) == result(backend.submit(pid_of, None))
     assert not list(tmp_path.glob("never*"))
+
+
+def ready_at(gate: str) -> Callable[[], None]:
+    return lambda: until(lambda: os.path.exists(gate), "the gate opens")
+
+
+def test_process_kill_of_calls_whose_worker_gets_ready_ends_them_alone(start: Start, tmp_path: Path) -> None:
+    """Calls that a worker has been sent and cannot have begun are withdrawn, all of them; later ones are done."""
+    backend = start(ready_at(str(tmp_path / "gate")), workers=1)
+    futures = [backend.submit(wait_at, str(tmp_path / f"never{number}")) for number in range(3)]
+    for future in futures:
+        backend.kill(future)
+        assert failure(future).exit_code is None
+    after = [backend.submit(square, number) for number in range(3)]
+    backend.kill(after[1])
+    (tmp_path / "gate").touch()
+    assert result(after[0]) == 0
+    assert result(after[2]) == 4
+    assert type(failure(after[1])) is WorkerDiedError
+    assert not list(tmp_path.glob("never*"))
+
+
+def test_board_passes_over_every_call_that_was_withdrawn() -> None:
+    """As many calls as can be on their way can be withdrawn, none after it has begun."""
+    fd = board_file()
+    here, there = Board(fd), Board(fd)
+    os.close(fd)
+    assert here.withdraw(1)
+    assert here.withdraw(2)
+    assert [there.begin(place) for place in (1, 2, 3, 4, 5, 6)] == [False, False, True, True, True, True]
+    assert not here.withdraw(6)
+    assert here.started == 6
 
 
 def test_process_worker_that_is_killed_takes_along_what_it_had_started(start: Start, tmp_path: Path) -> None:

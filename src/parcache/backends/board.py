@@ -1,4 +1,4 @@
-"""What a worker and the sweeping process see of each other without a message: three numbers in shared memory.
+"""What a worker and the sweeping process see of each other without a message: a few numbers in shared memory.
 
 A message would cost the sweeping process a wake-up for every call that starts; and of a worker that has died, memory
 still tells what it was at.
@@ -13,8 +13,9 @@ from typing import Final
 
 _READY: Final = 0
 _STARTED: Final = 1
-_WITHDRAWN: Final = 2
-_SIZE_BYTES: Final = 3 * 8
+_WITHDRAWN: Final = 2  # and the following: a place each for as many calls as can be on their way
+_ON_THEIR_WAY: Final = 4
+_SIZE_BYTES: Final = (_WITHDRAWN + _ON_THEIR_WAY) * 8
 
 
 def board_file() -> int:
@@ -29,7 +30,7 @@ def board_file() -> int:
 
 
 class Board:
-    """Three numbers, each written by one side alone: the worker, but for ``withdrawn``."""
+    """Numbers that are each written by one side alone: the worker, but for those of withdrawn calls."""
 
     def __init__(self, fd: int) -> None:
         self._cells = memoryview(mmap.mmap(fd, _SIZE_BYTES)).cast("Q")
@@ -51,7 +52,7 @@ class Board:
     def begin(self, place: int) -> bool:
         """Say that the worker takes up a call; return False where it is not to be executed."""
         self._cells[_STARTED] = place
-        return self._cells[_WITHDRAWN] != place
+        return self._cells[_WITHDRAWN + place % _ON_THEIR_WAY] != place
 
     def withdraw(self, place: int) -> bool:
         """Take back a call; return False where the worker has begun it.
@@ -59,5 +60,5 @@ class Board:
         Both sides write before they read, so at least one sees the other. Where both do, the worker passes the call
         over and answers that it has.
         """
-        self._cells[_WITHDRAWN] = place
+        self._cells[_WITHDRAWN + place % _ON_THEIR_WAY] = place
         return self._cells[_STARTED] < place

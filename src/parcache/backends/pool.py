@@ -8,7 +8,6 @@ turns out to be busy, is taken back as soon as another worker has nothing to do.
 from __future__ import annotations
 
 import os
-import pickle
 import select
 import sys
 import threading
@@ -21,7 +20,8 @@ from typing import Any, Final
 
 from parcache.backends.child import Setup
 from parcache.backends.lineage import end_with_descendants
-from parcache.backends.worker import Call, Worker, death
+from parcache.backends.stagger import Stagger
+from parcache.backends.worker import Answer, Call, Worker, death, tell
 from parcache.errors import WorkerDiedError
 
 # What a worker's exit handlers and left-over threads may take; jobs have no say in how long a sweep takes to end.
@@ -31,26 +31,6 @@ _ASK_S: Final = 0.5
 # So many workers may die getting ready for a call, where workers do get ready: who kills them is not the call.
 _STARTS: Final = 3
 _NOT_STARTED: Final = "it was stopped before it started"
-
-Answer = bytes | memoryview | BaseException  # no bytes: the worker has passed the call over
-
-
-class Stagger:
-    """When the next worker may start: ``gap_s`` after the one before it."""
-
-    def __init__(self, gap_s: float, clock: Callable[[], float]) -> None:
-        self._gap_s = gap_s
-        self._clock = clock
-        self._next_s: float | None = None
-
-    def wait_s(self) -> float:
-        """Return how long no worker may start yet."""
-        return 0.0 if self._next_s is None else max(0.0, self._next_s - self._clock())
-
-    def take(self) -> None:
-        """Take note that a worker starts now."""
-        if self._gap_s:
-            self._next_s = self._clock() + self._gap_s
 
 
 class Pool:
@@ -120,7 +100,7 @@ class Pool:
                 self._dispatch()
                 self._ensure_thread()
             ends = self._take_ends()
-        _tell(ends)
+        tell(ends)
         return call
 
     def kill(self, future: Future[Any]) -> None:
@@ -132,12 +112,12 @@ class Pool:
             if future in self._waiting:
                 self._waiting.remove(future)
                 self._ends.append((future, WorkerDiedError(None, _NOT_STARTED)))
-            elif worker is not None and worker.unstarted() is future and worker.take_back(future):
+            elif worker is not None and worker.take_back(future):
                 self._ends.append((future, WorkerDiedError(None, _NOT_STARTED)))
             elif worker is not None:
                 self._kill([worker])
             ends = self._take_ends()
-        _tell(ends)
+        tell(ends)
 
     def stop(self, *, cancel: bool) -> None:
         """End the workers: when they have done what was submitted, or with ``cancel`` at once, which fails that."""
@@ -153,7 +133,7 @@ class Pool:
             else:
                 self._wake()
             ends = self._take_ends()
-        _tell(ends)
+        tell(ends)
         with self._lock:
             while self._thread is not None:
                 self._released.wait()
@@ -173,7 +153,7 @@ class Pool:
                     worker.reap()
                 ends = [*self._take_ends(), *((call, error) for call in (*sent, *self._waiting) if call is not None)]
                 self._release()
-            _tell(ends)
+            tell(ends)
             raise
 
     def _is_needed(self) -> bool:
@@ -236,7 +216,7 @@ class Pool:
                     worker.flush()
                     self._watch_room(worker)
             ends = self._take_ends()
-        _tell(ends)
+        tell(ends)
 
     # What is called with the lock held.
 
@@ -380,19 +360,3 @@ class Pool:
     def _take_ends(self) -> list[tuple[Call, Answer]]:
         ends, self._ends = self._ends, []
         return ends
-
-
-def _tell(ends: Sequence[tuple[Call, Answer]]) -> None:
-    """End futures: without the lock, as that calls back, and rebuilding a result can take long."""
-    for call, answer in ends:
-        if isinstance(answer, BaseException):
-            call.set_exception(answer)
-            continue
-        try:
-            succeeded, value = pickle.loads(answer)
-        except BaseException as error:  # the result's classes are the user's
-            succeeded, value = False, error
-        if succeeded:
-            call.set_result(value)
-        else:
-            call.set_exception(value)

@@ -16,10 +16,23 @@ class Backend(Protocol):
     is made from its settings by keyword (the keys of its YAML, without ``name``), started once, given work, and
     stopped once; all calls come from one thread.
 
-    One call executes several jobs where they are short. A backend to which that matters, because each job is to have
-    a process of its own, says so by an attribute ``jobs_per_call = 1``. One that executes functions in the sweeping
-    process, beside each other or beside what that process does, says so by an attribute ``shares_process = True``: jobs
-    are then kept apart as far as one process allows, and those that cannot be are refused.
+    What a backend may have besides:
+
+    - ``jobs_per_call = 1``: one call executes several jobs where they are short. A backend to which that matters,
+      because each job is to have a process of its own, says so by this attribute.
+    - ``kill(future)``: ends the call that a future of ``submit`` stands for, running or not, with all processes that it
+      has started; the future then fails, and no other does. Called from any thread; does nothing for a future that is
+      done. A job on a backend without it cannot be stopped: it runs past its time, and to its end when a sweep stops.
+    - ``environment(names)``: which of these environment variables all workers find with other values than the
+      sweeping process, and which; raises a SettingError where one differs from worker to worker. Asked for the names
+      in ``cache.env`` before jobs are keyed, and before ``start``.
+
+    - ``shares_process = True``: it executes functions in the sweeping process, beside each other or beside what that
+      process does. Jobs are then kept apart as far as one process allows, and those that cannot be are refused.
+    - ``workers``: how many functions are executed at a time; without it, ``capacity`` is taken for that.
+
+    A future's ``running()`` should tell whether its call executes, not only waits; where that is not known it may be
+    True from the beginning.
     """
 
     @property
@@ -35,8 +48,9 @@ class Backend(Protocol):
     def submit(self, function: Callable[[Any], R], argument: Any) -> Future[R]:
         """Execute ``function(argument)`` in a worker.
 
-        Both are picklable by cloudpickle. The future fails, and only it, where the worker dies or something cannot
-        be pickled. Executing at once and returning a finished future is allowed.
+        Both are picklable by cloudpickle. The future fails, and only it, where the worker dies (with a
+        ``BrokenExecutor``, best a ``WorkerDiedError``) or something cannot be pickled. Executing at once and returning
+        a finished future is allowed.
         """
 
     def stop(self, *, cancel: bool) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final
@@ -21,6 +21,9 @@ from parcache.errors import WorkerDiedError
 _DYING_S: Final = 1.0
 _SCRAP_BYTES: Final = 1 << 20
 _CRASHES: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"})
+
+# No bytes: the worker has passed the call over.
+Answer = bytes | memoryview | BaseException
 
 
 class Call(Future[Any]):
@@ -116,11 +119,11 @@ class Worker:
         self._write(call.data)
 
     def take_back(self, call: Call) -> bool:
-        """Withdraw the call that was sent last; return False where it has begun."""
-        last = self.sent[-1]
-        if last.call is not call or not self._board.withdraw(last.place):
+        """Withdraw a call that was sent; return False where it has begun."""
+        sent = next(each for each in self.sent if each.call is call)
+        if not self._board.withdraw(sent.place):
             return False
-        last.call, call.worker = None, None
+        sent.call, call.worker = None, None
         return True
 
     def unstarted(self) -> Call | None:
@@ -239,3 +242,19 @@ def death(exit_code: int) -> WorkerDiedError:
     if name in _CRASHES:
         return WorkerDiedError(exit_code, f"its process was ended by {name}: a crash in native code")
     return WorkerDiedError(exit_code, f"its process was ended by {name}")
+
+
+def tell(ends: Sequence[tuple[Call, Answer]]) -> None:
+    """End futures: without the lock, as that calls back, and rebuilding a result can take long."""
+    for call, answer in ends:
+        if isinstance(answer, BaseException):
+            call.set_exception(answer)
+            continue
+        try:
+            succeeded, value = pickle.loads(answer)
+        except BaseException as error:  # the result's classes are the user's
+            succeeded, value = False, error
+        if succeeded:
+            call.set_result(value)
+        else:
+            call.set_exception(value)
