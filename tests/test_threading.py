@@ -415,7 +415,8 @@ def test_sweep_with_a_job_that_never_ends_ends_by_an_interrupt(project: Project)
     """One Ctrl-C ends the program although a thread cannot be ended; what had finished is stored."""
     project.write(
         helper="""
-        import sys, threading
+        import signal, sys, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests may ignore it
         def compute(cfg):
             if cfg.x == 2:
                 print("stuck", file=sys.stderr, flush=True)
@@ -461,3 +462,91 @@ def test_numerical_libraries_share_the_cores_among_the_workers(project: Project)
     result = project.run(*THREADS, "hydra.launcher.backend.workers=2", "x=1,2", env=cleared).check()
     assert result.out.count("in a job {1}") == 2
     assert "same after True" in result.out
+
+
+def test_inputs_of_jobs_in_flight_are_each_jobs_own(project: Project) -> None:
+    """A file that one job has read, itself or in threads, concerns no other; what a module reads concerns all."""
+    project.write(
+        table="""
+        import os
+        with open(os.path.join(os.path.dirname(__file__), "data", "table")) as file:
+            TABLE = file.read()
+        """,
+        helper="""
+        import os, threading
+        from concurrent.futures import ThreadPoolExecutor
+        HERE = os.path.dirname(os.path.abspath(__file__))
+        ALL = threading.Barrier(int(os.environ.get("JOBS", "4")), timeout=60)
+        def read(name, found):
+            with open(os.path.join(HERE, "data", name)) as file:
+                found.append(file.read())
+        def compute(cfg):
+            found = []
+            ALL.wait()
+            read(f"here{cfg.x}", found)
+            ALL.wait()
+            thread = threading.Thread(target=read, args=(f"thread{cfg.x}", found))
+            thread.start()
+            thread.join()
+            ALL.wait()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(read, f"pool{cfg.x}", found).result()
+            ALL.wait()
+            import table
+            ALL.wait()
+            return [*found, table.TABLE]
+        """,
+    )
+    data = project.folder / "data"
+    data.mkdir()
+    for kind in ("here", "thread", "pool"):
+        for x in range(4):
+            (data / f"{kind}{x}").write_text(f"{kind}{x}")
+    (data / "table").write_text("table")
+    sweep = [*THREADS, "hydra.launcher.backend.workers=4", "x=range(4)"]
+    assert "0 hits, 4 misses" in project.run(*sweep).check().summary
+    assert "4 hits" in project.run(*sweep).check().summary
+    for x, kind in enumerate(("here", "thread", "pool")):
+        (data / f"{kind}{x}").write_text("another")
+        assert "3 hits, 1 misses" in project.run(*sweep, env={"JOBS": "1"}).check().summary
+    (data / "table").write_text("another")
+    assert "0 hits, 4 misses" in project.run(*sweep).check().summary
+
+
+def test_job_that_changes_directory_itself_gets_an_error(project: Project) -> None:
+    """``os.chdir`` of one job would move all: it raises there, with the way out, and the others go on."""
+    project.write(
+        helper="""
+        import os
+        def compute(cfg):
+            if cfg.x == 2:
+                os.chdir("..")
+            return os.getcwd()
+        """
+    )
+    result = project.run(*THREADS, "hydra.launcher.backend.workers=2", "x=1,2,3")
+    assert result.code == 1
+    assert "WorkingDirectoryError" in result.err
+    assert "hydra/launcher/backend=process" in result.err
+    assert len(project.entries()) == 2
+
+
+def test_result_is_not_stored_where_another_job_changed_a_variable_of_its_key(project: Project) -> None:
+    """A variable that belongs to the key and that another job sets meanwhile may have been read in either state."""
+    project.write(
+        helper="""
+        import os, threading
+        BOTH = threading.Barrier(2, timeout=60)
+        def compute(cfg):
+            BOTH.wait()
+            if cfg.x == 1:
+                os.environ["LR"] = "2"
+                os.environ["LR"] = "1"
+            BOTH.wait()
+            return os.environ["LR"]
+        """
+    )
+    settings = ["hydra.launcher.backend.workers=2", "hydra.launcher.cache.env=[LR]"]
+    result = project.run(*THREADS, *settings, "x=1,2", env={"LR": "1"}).check()
+    assert "LR was changed by another job" in result.out
+    assert len(project.entries()) == 1

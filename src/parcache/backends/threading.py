@@ -77,7 +77,8 @@ class ThreadingBackend:
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         self._calls.put(_Call(future, function, argument, self._limits))
-        if len(self._threads) < min(self.capacity, len(self._unfinished)):
+        # No more than ``capacity`` calls are awaited: one beyond that stands for one that was given up.
+        if len(self._threads) < len(self._unfinished):
             name = f"parcache-{len(self._threads)}"
             thread = threading.Thread(target=_work, args=(self._calls,), name=name, daemon=True)
             self._threads.append(thread)

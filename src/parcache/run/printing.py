@@ -41,6 +41,9 @@ class Lines:
 
     def write(self, text: str) -> int:
         """Write text; of a job, whole lines only."""
+        if sys.is_finalizing():
+            self.stream.write(text)
+            return len(text)
         lane, thread = current_lane(), threading.get_ident()
         with self._lock:
             if lane is None:
@@ -63,6 +66,9 @@ class Lines:
 
     def flush(self) -> None:
         """Pass on what this thread has written."""
+        if sys.is_finalizing():  # a thread that the interpreter has stopped may hold the lock for ever
+            self.stream.flush()
+            return
         thread = threading.get_ident()
         with self._lock:
             self._pass_on(thread, self._taken(thread))
