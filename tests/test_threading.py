@@ -550,3 +550,40 @@ def test_result_is_not_stored_where_another_job_changed_a_variable_of_its_key(pr
     result = project.run(*THREADS, *settings, "x=1,2", env={"LR": "1"}).check()
     assert "LR was changed by another job" in result.out
     assert len(project.entries()) == 1
+
+
+@pytest.mark.skipif(HYDRA_13, reason="Hydra 1.3 has no execution whitelist")
+def test_execution_whitelist_holds_in_every_job_and_its_threads(project: Project) -> None:
+    """What the app lets be instantiated, and nothing else, jobs may instantiate, also in threads that they start."""
+    text = (project.folder / "app.py").read_text()
+    project.write(
+        app=text.replace("version_base=None", 'version_base=None, execution_whitelist=["allowed.*"]'),
+        allowed="def make():\n    return 1\n",
+        other="def make():\n    return 2\n",
+        helper="""
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+        from hydra.utils import instantiate
+        BOTH = threading.Barrier(2, timeout=60)
+        def attempt(target):
+            try:
+                return instantiate({"_target_": target})
+            except Exception as error:
+                return type(error).__name__
+        def compute(cfg):
+            found = []
+            step = lambda: found.append([attempt("allowed.make"), attempt("other.make")])
+            BOTH.wait()
+            step()
+            thread = threading.Thread(target=step)
+            thread.start()
+            thread.join()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(step).result()
+            BOTH.wait()
+            print("found", found)
+        """,
+    )
+    result = project.run(*THREADS, "hydra.launcher.backend.workers=2", "x=1,2").check()
+    refused = [[1, "InstantiationException"]] * 3
+    assert result.out.count(f"found {refused}") == 2

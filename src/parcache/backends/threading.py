@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -113,7 +114,8 @@ class _Call:
             return
         try:
             if self._limits is not None:
-                self._limits.impose()
+                with suppress(Exception):  # a library that cannot be limited is only slower
+                    self._limits.impose()
             result = self._function(self._argument)
         except BaseException as error:
             self._future.set_exception(error)
