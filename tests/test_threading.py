@@ -354,6 +354,7 @@ def test_jobs_that_redirect_stdout_get_what_they_print(project: Project) -> None
     project.write(
         helper="""
         import contextlib, io, sys, threading
+        from unittest import mock
         ALL = threading.Barrier(4, timeout=60)
         class Tee:
             def __init__(self, stream):
@@ -377,13 +378,16 @@ def test_jobs_that_redirect_stdout_get_what_they_print(project: Project) -> None
             sys.stdout = tee = Tee(sys.stdout)
             ALL.wait()
             print("teed", cfg.x)
-            return [text.getvalue(), tee.text]
+            with mock.patch("sys.stdout", io.StringIO()) as mocked:
+                print("mocked", cfg.x)
+            print("printed", cfg.x)
+            return [text.getvalue(), tee.text, mocked.getvalue()]
         """,
         call=CALL.replace("with hydra", "before = sys.stdout, sys.stderr, type(sys)\n    with hydra")
         + "    assert (sys.stdout, sys.stderr, type(sys)) == before\n",
     )
     result = project.run("hydra.launcher.backend.workers=4", "x=range(4)", script="call.py").check()
-    assert values(result.out) == [[f"inside {x}\n" * 3, f"teed {x}\n"] for x in range(4)]
+    assert values(result.out) == [[f"inside {x}\n" * 3, f"teed {x}\n", f"mocked {x}\n"] for x in range(4)]
     assert sorted(line for line in result.out.splitlines() if line.startswith(("inside", "outside", "teed"))) == [
         *(f"outside {x}" for x in range(4)),
         *(f"teed {x}" for x in range(4)),
