@@ -591,3 +591,35 @@ def test_execution_whitelist_holds_in_every_job_and_its_threads(project: Project
     result = project.run(*THREADS, "hydra.launcher.backend.workers=2", "x=1,2").check()
     refused = [[1, "InstantiationException"]] * 3
     assert result.out.count(f"found {refused}") == 2
+
+
+def test_callback_that_keeps_a_job_in_itself_does_so_for_each_job(project: Project) -> None:
+    """What a callback remembers at a job's start, as Hydra's own PickleJobInfoCallback does, it finds at its end."""
+    project.write(
+        keeping="""
+        import os
+        from hydra.experimental.callback import Callback
+        class Keeping(Callback):
+            def __init__(self):
+                self.all = []
+            def on_job_start(self, config, **kwargs):
+                self.folder = config.hydra.runtime.output_dir
+            def on_job_end(self, config, job_return, **kwargs):
+                self.all.append(job_return.return_value)
+                with open(os.path.join(self.folder, "value.txt"), "w") as file:
+                    file.write(str(job_return.return_value))
+            def on_multirun_end(self, config, **kwargs):
+                print("all", sorted(self.all))
+        """,
+        helper="""
+        import threading
+        ALL = threading.Barrier(4, timeout=60)
+        def compute(cfg):
+            ALL.wait()
+            return cfg.x
+        """,
+        conf__config_yaml="x: 1\nhydra: {callbacks: {keeping: {_target_: keeping.Keeping}}}\n",
+    )
+    result = project.run(*THREADS, "hydra.launcher.backend.workers=4", "hydra.sweep.dir=out", "x=range(4)").check()
+    assert [(project.folder / "out" / str(number) / "value.txt").read_text() for number in range(4)] == list("0123")
+    assert "all [0, 1, 2, 3]" in result.out
