@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,9 @@ def test_strand_of_threads_pools_timers_and_tasks_is_their_jobs() -> None:
             thread.join()
         shared.submit(note).result()
         list(shared.map(lambda _: note(), [1]))
+        pool.apply(note)
+        pool.map(lambda _: note(), [1, 2])
+        list(pool.imap_unordered(lambda _: note(), [1]))
 
         async def task() -> None:
             await asyncio.to_thread(note)
@@ -144,10 +148,14 @@ def test_strand_of_threads_pools_timers_and_tasks_is_their_jobs() -> None:
         asyncio.run(task())
         return found
 
+    pools: list[ThreadPool] = []
     with ThreadPoolExecutor(1) as shared, jobs(2) as workers:
-        for worker in workers:
-            assert worker.do(ways) == [worker.do(current_lane)] * 7
-        assert ways() == [None] * 7
+        workers[0].do(lambda: pools.append(ThreadPool(2)))
+        with pools[0] as pool:
+            for worker in workers:
+                assert worker.do(ways) == [worker.do(current_lane)] * 11
+    with ThreadPoolExecutor(1) as shared, ThreadPool(1) as pool:
+        assert ways() == [None] * 11
     assert current_strand() is None
 
 

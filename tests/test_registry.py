@@ -76,7 +76,7 @@ def test_known_names_are_built_in_and_registered_ones(install: Install) -> None:
     assert set(known_names()) == {*before, "lab"}
 
 
-@pytest.mark.parametrize("name", ["serial", "process"])
+@pytest.mark.parametrize("name", ["serial", "process", "threading"])
 def test_create_built_in_backend_has_capacity(name: str) -> None:
     """Every built-in backend is made without settings, and takes at least one job."""
     assert create(name, {}).capacity >= 1
@@ -115,6 +115,7 @@ def test_create_unknown_name_lists_the_known_ones(install: Install) -> None:
     [
         ("serial", "none"),
         ("process", "fresh_process, slots, stagger_s, threads, workers"),
+        ("threading", "workers"),
         ("lab", "capacity, queue"),
         ("function", "queue"),
     ],

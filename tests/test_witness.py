@@ -284,3 +284,52 @@ def test_process_start_this_process_lies_in_the_past() -> None:
 def test_process_start_unknown_process_none() -> None:
     """Nothing is known of a process that is not there."""
     assert process_start_ns(2**22 + 1) is None
+
+
+def test_module_that_another_thread_is_importing_is_proven_for_now_only(folder: Path) -> None:
+    """A look at a module whose import is under way proves nothing for later: its file may still be read."""
+    scene = """
+    import threading
+    with open("slow.py", "w") as file:
+        file.write("import threading\\n")
+    s = source("slow", "slow.py")
+    w.observe([s])
+    begun, go = threading.Event(), threading.Event()
+    class Finder:
+        def find_spec(self, name, path, target=None):
+            if name == "slow":
+                spec = importlib.util.spec_from_file_location(name, "slow.py")
+                run = spec.loader.exec_module
+                def exec_module(module):
+                    begun.set()
+                    go.wait(60)
+                    run(module)
+                spec.loader.exec_module = exec_module
+                return spec
+    sys.meta_path.insert(0, Finder())
+    thread = threading.Thread(target=lambda: importlib.import_module("slow"))
+    thread.start()
+    begun.wait(60)
+    print(unproven(s))
+    write("import threading, time\\n", "slow.py")
+    go.set()
+    thread.join()
+    print(unproven(s))
+    """
+    assert play(folder, "import importlib.util\n" + dedent(scene)) == "[]\n['slow.py']"
+
+
+def test_modules_of_other_jobs_are_strangers_only_where_no_fingerprint_covers_them(folder: Path) -> None:
+    """What another job has imported in a job's time does not count against it, if the other's fingerprint has it."""
+    (folder / "theirs.py").write_text("")
+    scene = """
+    mine, both = (source(),), (source(), source("theirs", "theirs.py"))
+    for covered in (both, mine):
+        w = witness.Witness(start)
+        before = w.begin(mine)
+        w.begin(covered)
+        import theirs
+        print([os.path.basename(path) for path in w.end(before, mine, (), {"theirs"}).strangers])
+        del sys.modules["theirs"]
+    """
+    assert play(folder, scene) == "[]\n['theirs.py']"

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
@@ -77,7 +78,8 @@ class ThreadingBackend:
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         self._calls.put(_Call(future, function, argument, self._limits))
-        if len(self._threads) < min(self.capacity, len(self._unfinished)):
+        # No more than ``capacity`` calls are awaited: one beyond that stands for one that was given up.
+        if len(self._threads) < len(self._unfinished):
             name = f"parcache-{len(self._threads)}"
             thread = threading.Thread(target=_work, args=(self._calls,), name=name, daemon=True)
             self._threads.append(thread)
@@ -112,7 +114,8 @@ class _Call:
             return
         try:
             if self._limits is not None:
-                self._limits.impose()
+                with suppress(Exception):  # a library that cannot be limited is only slower
+                    self._limits.impose()
             result = self._function(self._argument)
         except BaseException as error:
             self._future.set_exception(error)

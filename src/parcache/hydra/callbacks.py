@@ -30,6 +30,23 @@ def has_users_own(callbacks: Callbacks) -> bool:
     return any(not isinstance(item, SweepEndCallback) for item in callbacks.callbacks)
 
 
+def for_one_job(callbacks: Callbacks) -> Callbacks:
+    """Return Hydra's list with a copy of each callback: some keep in ``self`` what ``on_job_end`` is to know of a job.
+
+    The copies are shallow: what a callback collects over all jobs, in a list of its own, it still does.
+    """
+    kept = copy.copy(callbacks)
+    kept.callbacks = [_copied(item) for item in callbacks.callbacks]
+    return kept
+
+
+def _copied(item: Any) -> Any:
+    try:
+        return copy.copy(item)
+    except Exception:  # it holds what has no copies: then all jobs share it
+        return item
+
+
 def users_own(callbacks: Callbacks) -> Callbacks:
     """Return Hydra's list of callbacks without parcache's."""
     kept = copy.copy(callbacks)

@@ -23,7 +23,7 @@ from omegaconf.basecontainer import BaseContainer
 
 from parcache.errors import LostResultError
 from parcache.hydra.base import Base, Variation
-from parcache.hydra.callbacks import has_users_own, users_own
+from parcache.hydra.callbacks import for_one_job, has_users_own, users_own
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.job import job_return, make_directory, run_job, task_config, write, write_files
@@ -34,7 +34,7 @@ from parcache.hydra.plain import drift, shown
 from parcache.model import Entry
 from parcache.run import failure
 from parcache.run.belongings import changed_by_others
-from parcache.run.lanes import current_lane
+from parcache.run.lanes import SHARING, current_lane
 from parcache.run.unit import Unit
 from parcache.run.watch import Watch
 
@@ -227,11 +227,17 @@ class HydraRunner:
         with LOCK:
             self._logging.configure(*self._between_jobs)
 
+    def _context_of_job(self) -> HydraContext:
+        context = self._context
+        if current_lane() is None or not SHARING.is_crowded or not has_users_own(context.callbacks):
+            return context
+        return replace(context, callbacks=for_one_job(context.callbacks))
+
     def _run(self, base: Base, variation: Variation, task: Callable[[Any], Any]) -> JobReturn:
         # Callbacks are told the task function: what they are given looks like it.
         functools.update_wrapper(task, self._task_function, updated=())
         try:
-            report = run_job(self._context, base, variation, task, self._logging)
+            report = run_job(self._context_of_job(), base, variation, task, self._logging)
         finally:
             if os.getpid() == self._home and current_lane() is None:  # with a lane, nothing but its own has changed
                 self.configure_logging()

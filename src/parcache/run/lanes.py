@@ -128,14 +128,21 @@ class Sharing:
                 while self._patches:
                     self._patches.pop().undo()
 
+    def _hold_again(self) -> bool:
+        if not self.is_on:  # as it nearly always is, without the lock
+            return False
+        with self._lock:
+            if self.is_on:
+                self.hold()
+            return self.is_on
+
     @contextmanager
     def lane(self) -> Iterator[None]:
         """Give the job that runs in this thread a lane, if jobs share this process."""
-        if not self.is_on:
+        if not self._hold_again():
             yield
             return
         lane = Lane()
-        self.hold()
         self._lanes.append(lane)
         try:
             with following(Strand(lane, is_main=True)):

@@ -31,7 +31,7 @@ class Lines:
     """A stream for text that several jobs write to at once; everything else is asked of ``stream`` itself."""
 
     def __init__(self, stream: Any) -> None:
-        self.stream = stream
+        self.stream = self.before = stream
         self._lock = threading.RLock()
         self._held: dict[int, tuple[Lane, str]] = {}
         self._open: int | None = None  # the thread whose line has begun and not ended
@@ -41,6 +41,9 @@ class Lines:
 
     def write(self, text: str) -> int:
         """Write text; of a job, whole lines only."""
+        if sys.is_finalizing():
+            self.stream.write(text)
+            return len(text)
         lane, thread = current_lane(), threading.get_ident()
         with self._lock:
             if lane is None:
@@ -63,6 +66,9 @@ class Lines:
 
     def flush(self) -> None:
         """Pass on what this thread has written."""
+        if sys.is_finalizing():  # a thread that the interpreter has stopped may hold the lock for ever
+            self.stream.flush()
+            return
         thread = threading.get_ident()
         with self._lock:
             self._pass_on(thread, self._taken(thread))
@@ -135,8 +141,8 @@ def _stream(name: str) -> property:
         if lines is None:
             module.__dict__[name] = value
         elif lane is None:
-            lines.stream = value
-        elif value is lines:
+            lines.stream = lines.before if isinstance(value, _Router) else value
+        elif value is lines or isinstance(value, _Router):  # who looks into the module's dict finds the latter
             lane.attributes.pop(name, None)
         else:
             lane.attributes.setdefault(name, {})[None] = value
