@@ -158,7 +158,7 @@ class _Scanner(Constructs):
         target = node.func if isinstance(node, ast.Call) else node
         chain = route(target)[0]
         if not (called_name(target) in _OF_ITS_OWN and self.scopes.is_local(chain.partition(".")[0])):
-            self.note("decorator", target, ("()",) if isinstance(node, ast.Call) else ())
+            self.note("decorator", target, ("()", *handed(node)) if isinstance(node, ast.Call) else ())
         self.quiet += 1
         self.visit(target)
         self.quiet -= 1
@@ -272,6 +272,10 @@ class _Scanner(Constructs):
         self.visit(node.value)
         if isinstance(node.target, ast.Name):
             self.load(node.target.id)
+            name, value = node.target.id, node.value
+            is_number = isinstance(value, ast.Constant) and isinstance(value.value, (int, float, str))
+            if not (self.later or is_number or name == "__all__" or self.scopes.is_local(name)):
+                self.found.now.append(Now("store", name))  # a list grows where it is, whoever else holds it
         self.store(node.target)
 
     def ann_assign(self, node: ast.AnnAssign) -> None:
@@ -289,12 +293,14 @@ class _Scanner(Constructs):
             self.store(target)
 
     def for_(self, node: ast.For | ast.AsyncFor) -> None:
+        self.note("enter", node.iter)
         self.visit(node.iter)
         self.store(node.target)
         self.branches(node.body, node.orelse)
 
     def with_(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
+            self.note("enter", item.context_expr)
             self.visit(item.context_expr)
             if item.optional_vars is not None:
                 self.store(item.optional_vars)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from parcache.keys.calm import PURE_BUILTINS, calm_depth
+from parcache.keys.calm import are_names_plain, calm_depth
 from parcache.keys.canonical import digest, encode
 from parcache.keys.findings import ANYTHING, Dynamic, Found, Now
 from parcache.keys.normal_form import normal_form
@@ -24,7 +24,7 @@ from parcache.keys.statements import is_type_checking, scan
 # A source that takes more frames to walk is too deep; Python itself compiles little that does.
 _FRAMES: Final = 1000
 # Goes up with every change of what a table holds or means.
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Unit(NamedTuple):
@@ -128,8 +128,9 @@ def tabulate(data: bytes, module: str, is_package: bool) -> Table:
     try:
         with _room():
             scanned = [(*item, scan(item[0], module, is_package)) for item in _statements(tree.body)]
-            # Where a builtin's name means something else, nothing is known to be calm.
-            calms = PURE_BUILTINS.isdisjoint(name for _, _, found in scanned for name in found.binds)
+            # Where such a name means something else, nothing is known to be calm.
+            binds = {name for _, _, found in scanned for name in found.binds}
+            calms = are_names_plain(binds, [alias for _, _, found in scanned for alias in found.aliases])
             units = [_unit_of(*item, calms=calms) for item in scanned]
     except RecursionError:
         return _too_deep(tree, module, is_package, lines)
