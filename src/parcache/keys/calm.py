@@ -121,7 +121,9 @@ def _is_calm_class(node: ast.ClassDef) -> bool:
 def _has_factory(node: ast.AST) -> bool:
     """Tell whether a field's value is made by a call when an instance is made."""
     return any(
-        isinstance(part, ast.keyword) and part.arg in ("default_factory", "factory") and not _is_plain_factory(part.value)
+        isinstance(part, ast.keyword)
+        and part.arg in ("default_factory", "factory")
+        and not _is_plain_factory(part.value)
         for part in ast.walk(node)
     )
 
@@ -195,7 +197,9 @@ def _is_pure(func: ast.expr) -> bool:
     if isinstance(func, ast.Name):
         return func.id in PURE_BUILTINS or func.id in _PURE_IMPORTED
     if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
-        is_in_place = func.value.id == "operator" and func.attr[0] == "i" and func.attr not in ("index", "inv", "invert")
+        is_in_place = (
+            func.value.id == "operator" and func.attr[0] == "i" and func.attr not in ("index", "inv", "invert")
+        )
         return func.value.id in _PURE_MODULES and func.attr not in _IMPURE and not is_in_place
     return False
 

@@ -68,6 +68,7 @@ _HARMLESS_SHARED: Final = re.compile(r"^(?:logging\.getLogger|typing\..*|typing_
 _CONFIG_STORE: Final = "ConfigStore.instance"
 # Classes with more generations than this are taken to tell of each other.
 _MAX_GENERATIONS: Final = 50
+_ENTERED: Final = frozenset({"__class_getitem__"})
 _ANNOUNCED: Final = "__init_subclass__"
 
 
@@ -137,7 +138,13 @@ class Effects:
             return []  # where it is called, that is accounted for
         if target.place is not Place.BINDING or target.module is None:
             return None
-        return [] if self._is_fresh(target.module, target.name) else None
+        where = target.module, target.name
+        units = self._units(*where)
+        if units and all(
+            unit.kind == "def" or (unit.kind == "class" and not _ENTERED & {*unit.members}) for unit in units
+        ):
+            return []
+        return [] if self._is_fresh(*where) else None
 
     def _call(self, module: Module, target: Target, now: Now) -> list[tuple[Module, str]] | None:
         is_statement = now.what == "statement"
@@ -175,7 +182,9 @@ class Effects:
         found: list[tuple[Module, str]] = []
         for name in now.given:
             for target in self._names.denote(module, name):
-                if target.place is not Place.BINDING or target.module is None or not self._is_fresh(*target[1:3]):
+                if target.place is not Place.BINDING or target.module is None:
+                    return None
+                if not self._is_fresh(target.module, target.name):
                     return None
                 found.append((target.module, target.name))
         return found

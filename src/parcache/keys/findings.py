@@ -7,11 +7,14 @@ from typing import Final, NamedTuple
 
 # How much a dynamic construct may mean.
 ANYTHING: Final = "anything"  # modules that nothing names
+PROGRAMS: Final = "programs"  # those, and what they do when they run as programs
 LOADED: Final = "loaded"  # any name of the modules that are imported anyway
 SUBCLASSES: Final = "subclasses"  # any class of those
 
 
 LAMBDA: Final = "<lambda>"
+# What is handed over may come out of a file: then any name of the imported modules may be meant.
+HANDED: Final = "handed"
 
 
 class Dynamic(NamedTuple):
@@ -27,7 +30,7 @@ class Now(NamedTuple):
 
     ``what`` is one of: ``call`` (of ``chain``), ``statement`` (an expression that stands alone), ``store`` (to an
     attribute or an item of it, or in place), ``decorator`` (``chain`` is called with what is defined), ``base``,
-    ``metaclass``, ``enter`` (it is walked over, or is the context of a block).
+    ``metaclass``, ``enter`` (its special methods are called: it is walked over, the context of a block, an operand).
     ``style``: ``""`` the chain itself; ``nested`` what is got out of it by items, calls or more than one attribute;
     ``called`` its result. An empty chain is an expression that no name leads to. ``given`` are names handed over,
     ``LAMBDA`` a function without one.
@@ -62,7 +65,9 @@ class Found:
         self.docs: list[str] = []  # docstrings
         self.own_names = False  # reads or writes the module's names by computed names
         self.reads_docs = False
+        self.reads_order = False
         self.reads_source = False
+        self.starts_python = False
 
 
 def route(node: ast.expr) -> tuple[str, str]:

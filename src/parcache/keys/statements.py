@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from parcache.keys.constructs import LITERAL_IMPORTERS, RENAMED_WITH_CARE, Constructs
 from parcache.keys.dotted import absolute_module
-from parcache.keys.findings import Found, Now, called_name, handed, route
+from parcache.keys.findings import PROGRAMS, Found, Now, called_name, handed, route
 from parcache.keys.normal_form import is_docstring
 from parcache.keys.scopes import Scope, Scopes
 
@@ -28,6 +28,7 @@ def scan(statement: ast.stmt, module: str, is_package: bool) -> Found:
         RecursionError: It is nested too deeply to be walked.
     """
     scanner = _Scanner(module, is_package)
+    scanner.statement = statement
     scanner.visit(statement)
     return scanner.close()
 
@@ -36,11 +37,14 @@ class _Scanner(Constructs):
     def __init__(self, module: str, is_package: bool) -> None:
         super().__init__(module, is_package)
         self.scopes = Scopes(self.found)
+        self.statement: ast.stmt
         self.quiet = 0  # inside what is evaluated now, but whose order cannot matter: annotations, bases
 
     def close(self) -> Found:
         """Settle the module's own scope."""
         self.scopes.close()
+        if self.found.starts_python and not self.found.files:
+            self.construct(self.statement, "sys.executable", PROGRAMS)
         return self.found
 
     # --- Walking
@@ -258,7 +262,15 @@ class _Scanner(Constructs):
     def nonlocal_(self, node: ast.Nonlocal) -> None:
         self.scopes.top.nonlocals.update(node.names)
 
+    def operation(self, node: ast.BinOp) -> None:
+        for operand in (node.left, node.right):
+            if isinstance(operand, (ast.Name, ast.Attribute)):
+                self.note("enter", operand)
+        self.children(node)
+
     def assign(self, node: ast.Assign) -> None:
+        if self.scopes.top.kind == "class" and isinstance(node.value, ast.Name):
+            self.note("enter", node.value)  # it may have a __set_name__
         self.visit(node.value)
         for target in node.targets:
             named: object = target.attr if isinstance(target, ast.Attribute) else None
@@ -382,6 +394,8 @@ class _Scanner(Constructs):
     def subscript(self, node: ast.Subscript) -> None:
         if isinstance(node.value, ast.Attribute) and node.value.attr == "environ":
             self.variable(node.slice)
+        if isinstance(node.ctx, ast.Load) and not self.quiet:
+            self.note("enter", node.value)
         self.children(node)
 
     def call(self, node: ast.Call) -> None:
@@ -395,6 +409,7 @@ class _Scanner(Constructs):
             return
         self.constructs_of_call(node, called)
         if called == "vars" and isinstance(node.func, ast.Name) and node.args:
+            self.found.reads_order = True
             self.visit_all(node.args)  # a module that is handed to it is one of which any name may be meant
             return
         self.children(node)
@@ -410,6 +425,8 @@ class _Scanner(Constructs):
         for flag, value in pairwise(values):
             if flag == "-m" and isinstance(value, str):
                 self.found.files.add(f"-m {value}")  # a command line: python -m module
+            elif flag in ("-m", "-c"):
+                self.construct(node, f"python {flag} …", PROGRAMS)
         self.children(node)
 
 
@@ -434,6 +451,7 @@ _HANDLERS: Final[dict[type[ast.AST], _Handler]] = {
     ast.ImportFrom: _Scanner.import_from,
     ast.Global: _Scanner.global_,
     ast.Nonlocal: _Scanner.nonlocal_,
+    ast.BinOp: _Scanner.operation,
     ast.Assign: _Scanner.assign,
     ast.AugAssign: _Scanner.aug_assign,
     ast.AnnAssign: _Scanner.ann_assign,

@@ -10,6 +10,7 @@ Tables hold plain data: they are kept between runs (``parcache.keys.memo``).
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from parcache.keys.calm import are_names_plain, calm_depth
 from parcache.keys.canonical import digest, encode
 from parcache.keys.findings import ANYTHING, Dynamic, Found, Now
-from parcache.keys.normal_form import normal_form
+from parcache.keys.normal_form import has_class, normal_form
 from parcache.keys.statements import is_type_checking, scan
 
 # A source that takes more frames to walk is too deep; Python itself compiles little that does.
@@ -31,14 +32,15 @@ class Unit(NamedTuple):
     """One statement of a module.
 
     ``kind`` is ``def``, ``class``, ``import``, ``guard`` (runs only in a program) or ``other``; an import has no form:
-    what it leads to counts instead. ``forms`` are the digests of its normal form without and with docstrings.
+    what it leads to counts instead. ``forms`` are the digests of its normal form: bare, with the order of methods, and
+    with docstrings besides.
     ``calm``: see ``parcache.keys.calm``. All else is as in ``parcache.keys.findings.Found``.
     """
 
     name: str
     kind: str
     lines: tuple[int, int]
-    forms: tuple[str, str]
+    forms: tuple[str, str, str]
     binds: tuple[str, ...]
     refs: tuple[str, ...]
     refs_now: tuple[str, ...]
@@ -58,6 +60,7 @@ class Unit(NamedTuple):
     calm: int
     own_names: bool
     reads_docs: bool
+    reads_order: bool
     reads_source: bool
 
 
@@ -76,6 +79,7 @@ class Table:
         self.aliases: dict[str, list[tuple[int, str, str]]] = {}
         self.stars: list[tuple[int, str]] = []
         self.futures: set[str] = set()  # what comes from __future__ changes what the other units mean
+        self.rebound: set[str] = set()
         self.changed: set[str] = set()  # names bound more than once, or whose objects the module itself changes
         for number, unit in enumerate(self.units):
             if unit.kind == "guard":
@@ -83,6 +87,9 @@ class Table:
             for name in unit.binds:
                 if name in self.binders:
                     self.changed.add(name)
+                    self.rebound.add(name)
+                elif hasattr(builtins, name):
+                    self.changed.add(name)  # before it, the builtin is meant
                 self.binders.setdefault(name, []).append(number)
             for name, module, attribute in unit.aliases:
                 self.aliases.setdefault(name, []).append((number, module, attribute))
@@ -137,6 +144,13 @@ def tabulate(data: bytes, module: str, is_package: bool) -> Table:
     return Table(units, lines)
 
 
+def opaque() -> Table:
+    """Return the table of compiled code: every byte counts, and what it imports is anybody's guess."""
+    found = Found()
+    found.dynamic.append(Dynamic(0, "compiled code", ANYTHING))
+    return Table([_from(found, "<module>", "other", (1, 1), ("", "", ""), 0)], 1, is_whole=True)
+
+
 @contextmanager
 def _room() -> Iterator[None]:
     """Let the walk over a tree go as deep wherever it starts: what is too deep must not depend on the caller."""
@@ -161,7 +175,7 @@ def _too_deep(tree: ast.Module, module: str, is_package: bool, lines: int) -> Ta
             found.stars += one.stars
             found.modules |= {name for name, _ in one.imports_now}
     found.dynamic.append(Dynamic(0, "source nested too deeply to be followed", ANYTHING))
-    unit = _from(found, "<module>", "other", (1, lines), ("", ""), 0)
+    unit = _from(found, "<module>", "other", (1, lines), ("", "", ""), 0)
     return Table([unit], lines, is_whole=True)
 
 
@@ -201,18 +215,19 @@ def _unit_of(statement: ast.stmt, is_guarded: bool, found: Found, *, calms: bool
     if is_guarded:
         kind, name = "guard", '__name__ == "__main__"'
     if kind == "import":
-        forms = "", ""
+        forms = "", "", ""
     elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         found.binds.add("__doc__")
-        name, forms = "__doc__", ("", digest(normal_form(statement)))
+        name, forms = "__doc__", ("", "", digest(normal_form(statement)))
     else:
         bare = digest(normal_form(statement))
-        forms = bare, digest(encode([bare, found.docs])) if found.docs else bare
+        ordered = digest(normal_form(statement, keep_order=True)) if has_class(statement) else bare
+        forms = bare, ordered, digest(encode([ordered, found.docs])) if found.docs else ordered
     calm = calm_depth(statement) if calms else 0
     return _from(found, name, kind, (first, statement.end_lineno or first), forms, calm)
 
 
-def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tuple[str, str], calm: int) -> Unit:
+def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tuple[str, str, str], calm: int) -> Unit:
     return Unit(
         name,
         kind,
@@ -237,5 +252,6 @@ def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tup
         calm,
         found.own_names,
         found.reads_docs,
+        found.reads_order,
         found.reads_source,
     )
