@@ -63,6 +63,7 @@ class Found:
         self.environ: set[str] = set()
         self.members: set[str] = set()  # of a class at the top: the names that its body binds
         self.docs: list[str] = []  # docstrings
+        self.orders: list[list[str]] = []  # of classes: their methods, as they stand
         self.own_names = False  # reads or writes the module's names by computed names
         self.reads_docs = False
         self.reads_order = False

@@ -19,16 +19,16 @@ _KINDS_OF_METHOD = frozenset({"staticmethod", "classmethod", "property"})
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def normal_form(node: ast.AST, *, keep_docstrings: bool = False, keep_order: bool = False) -> bytes:
+def normal_form(node: ast.AST, *, keep_docstrings: bool = False) -> bytes:
     """Return the normal form of a syntax tree.
 
-    ``keep_docstrings`` is for code that reads ``__doc__``, ``keep_order`` for code that can see the order of methods.
+    ``keep_docstrings`` is for code that reads ``__doc__``.
 
     Raises:
         RecursionError: The tree is nested too deeply to be walked.
     """
     out: list[bytes] = []
-    _write_node(node, out, keep_docstrings, keep_order)
+    _write_node(node, out, keep_docstrings)
     return b"".join(out)
 
 
@@ -41,14 +41,7 @@ def is_docstring(statement: ast.stmt) -> bool:
     )
 
 
-def has_class(node: ast.AST) -> bool:
-    """Tell whether a statement is or holds a class."""
-    return isinstance(node, ast.ClassDef) or (
-        not isinstance(node, (ast.Assign, ast.Expr)) and any(isinstance(part, ast.ClassDef) for part in ast.walk(node))
-    )
-
-
-def _write_node(node: ast.AST, out: list[bytes], keep_docstrings: bool, keep_order: bool) -> None:
+def _write_node(node: ast.AST, out: list[bytes], keep_docstrings: bool) -> None:
     kind = node.__class__
     if kind is ast.Constant:
         out.append(b"(Constant ")
@@ -64,7 +57,7 @@ def _write_node(node: ast.AST, out: list[bytes], keep_docstrings: bool, keep_ord
         if name == "body" and kind in _DOCUMENTED:
             if not keep_docstrings and is_docstring(value[0]):
                 value = value[1:]
-            if isinstance(node, ast.ClassDef) and not keep_order:
+            if isinstance(node, ast.ClassDef):
                 value = _without_order_of_methods(node, value)
             if not value:
                 continue
@@ -73,12 +66,12 @@ def _write_node(node: ast.AST, out: list[bytes], keep_docstrings: bool, keep_ord
             out.append(b"[%d:" % len(value))
             for item in value:
                 if isinstance(item, ast.AST):
-                    _write_node(item, out, keep_docstrings, keep_order)
+                    _write_node(item, out, keep_docstrings)
                 else:
                     _write_constant(item, out)
             out.append(b"]")
         elif isinstance(value, ast.AST):
-            _write_node(value, out, keep_docstrings, keep_order)
+            _write_node(value, out, keep_docstrings)
         else:
             _write_constant(value, out)
     out.append(b")")

@@ -203,6 +203,9 @@ class _Scanner(Constructs):
             self.visit(keyword.value)
         self.quiet -= 1
         self.scopes.bind(node.name)
+        methods = [item.name for item in node.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        if len(methods) > 1:
+            self.found.orders.append(methods)
         self.enter("class", node)
         outer, self.scopes.conditional = self.scopes.conditional, 0
         self.body(node.body)

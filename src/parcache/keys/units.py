@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -19,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from parcache.keys.calm import are_names_plain, calm_depth
 from parcache.keys.canonical import digest, encode
 from parcache.keys.findings import ANYTHING, Dynamic, Found, Now
-from parcache.keys.normal_form import has_class, normal_form
+from parcache.keys.normal_form import normal_form
 from parcache.keys.statements import is_type_checking, scan
 
 # A source that takes more frames to walk is too deep; Python itself compiles little that does.
@@ -129,7 +130,9 @@ def tabulate(data: bytes, module: str, is_package: bool) -> Table:
     """Return the table of a module's source; of what is no Python a table that counts whole."""
     lines = data.count(b"\n") + 1
     try:
-        tree = ast.parse(data)  # whatever its suffix: a program needs none
+        with warnings.catch_warnings():  # those about the source are shown, or made errors, when it is imported
+            warnings.simplefilter("ignore")
+            tree = ast.parse(data)  # whatever its suffix: a program needs none
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Table((), lines, is_whole=True)  # Python cannot import it either
     try:
@@ -221,7 +224,7 @@ def _unit_of(statement: ast.stmt, is_guarded: bool, found: Found, *, calms: bool
         name, forms = "__doc__", ("", "", digest(normal_form(statement)))
     else:
         bare = digest(normal_form(statement))
-        ordered = digest(normal_form(statement, keep_order=True)) if has_class(statement) else bare
+        ordered = digest(encode([bare, found.orders])) if found.orders else bare
         forms = bare, ordered, digest(encode([ordered, found.docs])) if found.docs else ordered
     calm = calm_depth(statement) if calms else 0
     return _from(found, name, kind, (first, statement.end_lineno or first), forms, calm)
