@@ -15,8 +15,13 @@ from tests.fingerprints import Code, Server
 pytestmark = pytest.mark.any_hydra
 
 CALM = {
-    "returns": ("def f(x): return x", 2),
-    "pure builtins": ("def f(xs): return [len(x) for x in xs]", 2),
+    "returns what it is given": ("def f(x): return x", 1),
+    "pure builtins": ("def f(xs): return [len(x) for x in xs]", 1),
+    "may return what it is given": ("def f(n):\n def d(g): return g\n if n: return n\n return d", 1),
+    "changes what it is given in place": ("def f(g, seen=SEEN):\n seen += [g]\n return g", 0),
+    "binds an item in a comprehension": ("def f(g): return [g for REG[0] in [g]]", 0),
+    "changes by a function of operator": ("def f(g): operator.setitem(REG, 0, g)", 0),
+    "parameter that hides a builtin": ("def f(type): return type(1)", 0),
     "decorator": ("def f(g):\n def w(*a): return g(*a)\n return w", 1),
     "decorator with wraps": (
         "def f(g):\n @functools.wraps(g)\n def w(*a):\n  print(a)\n  return g(*a)\n w.calls = 0\n return w",
@@ -31,6 +36,10 @@ CALM = {
     "plain class": ("class C:\n x = 1\n def __init__(self, a):\n  self.a = a", 1),
     "class that does things when it is made": ("class C:\n def __init__(self): REG.append(self)", 0),
     "class with a metaclass": ("class C(metaclass=M): pass", 0),
+    "class that watches its attributes": ("class C:\n def __setattr__(self, n, v): REG.append(v)", 0),
+    "class with a setter": ("class C:\n @x.setter\n def x(self, v): REG.append(v)", 0),
+    "class with a plain factory": ("class C:\n x: list = field(default_factory=list)", 1),
+    "class with a factory that does things": ("class C:\n x: list = field(default_factory=make)", 0),
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from parcache.keys.units import tabulate
 from tests.fingerprints import Code, Server
 
 pytestmark = pytest.mark.any_hydra
@@ -152,6 +154,22 @@ def test_fingerprint_unparsable_module_counts_by_its_bytes(code: Code) -> None:
     code.write({"app.py": "def main(cfg):\n    import helper\n", "helper.py": "def"})
     before = code.take()
     code.write({"helper.py": "def "})
+    assert code.take().digest != before.digest
+
+
+def test_fingerprint_warnings_as_errors_source_is_still_followed() -> None:
+    """A source that Python warns about is taken apart, whatever warnings are made of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not tabulate(b'import helper\nPATTERN = "\\d"\n', "app", False).is_whole
+
+
+def test_fingerprint_compiled_module_what_it_may_import_counts(code: Code) -> None:
+    """Beside a compiled module everything counts that it could import, and the construct is named."""
+    code.write({"app.py": "def main(cfg):\n    import native\n", "native.abi3.so": "1"})
+    before = code.take()
+    assert any("compiled code" in str(item) for item in before.dynamic)
+    code.write({"unrelated.py": "x = 2\n"})
     assert code.take().digest != before.digest
 
 

@@ -7,7 +7,7 @@ define a wrapper and return it.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 # Builtins that change nothing, whatever they are given. Not those that call what they are given.
@@ -50,9 +50,24 @@ PURE_BUILTINS: Final = frozenset(
     ]
 )
 _PURE_MODULES: Final = frozenset({"math", "cmath", "functools", "operator", "itertools"})
+# What these have that changes what it is given, or calls it.
+_IMPURE: Final = frozenset({"reduce", "call", "setitem", "delitem"})
 _PURE_IMPORTED: Final = frozenset({"wraps", "partial", "update_wrapper", "lru_cache", "cache", "cached_property"})
-_CONSTRUCTION: Final = frozenset({"__new__", "__post_init__", "__init_subclass__", "__set_name__", "__init__"})
+_CONSTRUCTION: Final = frozenset(
+    {"__new__", "__post_init__", "__init_subclass__", "__set_name__", "__init__", "__setattr__", "__getattribute__"}
+)
 _PLAIN_CLASS_DECORATORS: Final = frozenset({"dataclass", "dataclasses", "total_ordering", "final", "unique"})
+_MEANT: Final = PURE_BUILTINS | _PURE_MODULES | _PURE_IMPORTED | _PLAIN_CLASS_DECORATORS
+_MEANT_BY: Final = frozenset(
+    {*_PURE_MODULES, "builtins", "dataclasses", "enum", "typing", "typing_extensions", "pydantic.dataclasses"}
+)
+
+
+def are_names_plain(binds: Iterable[str], aliases: Iterable[tuple[str, str, str]]) -> bool:
+    """Tell whether the names by which calls are known to change nothing mean what they say in a module."""
+    imported = {name for name, module, _ in aliases if module in _MEANT_BY}
+    elsewhere = {name for name, module, _ in aliases if module not in _MEANT_BY}
+    return _MEANT.isdisjoint(elsewhere | (set(binds) - imported))
 
 
 def calm_depth(node: ast.stmt) -> int:
@@ -61,13 +76,27 @@ def calm_depth(node: ast.stmt) -> int:
         if not _is_calm_function(node):
             return 0
         inner = [part for part in node.body if isinstance(part, ast.FunctionDef)]
-        return 2 if all(map(_is_calm_function, inner)) else 1
+        names = {part.name for part in inner}
+        makes = all(isinstance(value, ast.Name) and value.id in names for value in _returned(node.body))
+        return 2 if inner and makes and all(map(_is_calm_function, inner)) else 1
     if isinstance(node, ast.ClassDef):
         return 1 if _is_calm_class(node) else 0
     return 0
 
 
+def _returned(body: Iterable[ast.stmt]) -> Iterator[ast.expr | None]:
+    """Yield what a function returns, not what the functions in it do."""
+    for part in body:
+        if isinstance(part, ast.Return):
+            yield part.value
+        elif isinstance(part, (ast.If, ast.For, ast.While)):
+            yield from _returned([*part.body, *part.orelse])
+
+
 def _is_calm_function(node: ast.FunctionDef) -> bool:
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+    if not _MEANT.isdisjoint(argument.arg for argument in arguments if argument is not None):
+        return False
     made_here = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
     return _are_calm(node.body, made_here)
 
@@ -76,11 +105,33 @@ def _is_calm_class(node: ast.ClassDef) -> bool:
     if node.keywords or not all(_last_name(item) in _PLAIN_CLASS_DECORATORS for item in node.decorator_list):
         return False
     for member in node.body:
-        if isinstance(member, ast.FunctionDef) and member.name in _CONSTRUCTION:
+        if isinstance(member, (ast.Assign, ast.AnnAssign)) and _has_factory(member):
+            return False
+        if not isinstance(member, ast.FunctionDef):
+            continue
+        if any(_last_name(item) == "setter" for item in member.decorator_list):
+            return False
+        if member.name in _CONSTRUCTION:
             own = {member.args.args[0].arg} if member.args.args else set()
             if member.name != "__init__" or not _are_calm(member.body, own):
                 return False
     return True
+
+
+def _has_factory(node: ast.AST) -> bool:
+    """Tell whether a field's value is made by a call when an instance is made."""
+    return any(
+        isinstance(part, ast.keyword)
+        and part.arg in ("default_factory", "factory")
+        and not _is_plain_factory(part.value)
+        for part in ast.walk(node)
+    )
+
+
+def _is_plain_factory(node: ast.expr) -> bool:
+    if isinstance(node, ast.Lambda):
+        return _is_calm_expression(node.body)
+    return isinstance(node, ast.Name) and node.id in PURE_BUILTINS
 
 
 def _are_calm(body: Iterable[ast.stmt], owned: set[str]) -> bool:
@@ -91,7 +142,7 @@ def _is_calm(node: ast.stmt, owned: set[str]) -> bool:
     if isinstance(node, ast.FunctionDef):  # what it does when it is called is another question
         parts = [*node.decorator_list, *node.args.defaults, *(item for item in node.args.kw_defaults if item)]
         return all(map(_is_calm_expression, parts))
-    if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):  # an augmented one may change a list that somebody else holds
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return all(_is_own(target, owned) for target in targets) and _is_calm_expression(node.value)
     if isinstance(node, (ast.Return, ast.Expr)):
@@ -130,6 +181,8 @@ def _is_calm_expression(node: ast.expr | None) -> bool:
             continue
         if isinstance(part, ast.Call) and not _is_pure(part.func):
             return False
+        if isinstance(part, (ast.Subscript, ast.Attribute)) and not isinstance(part.ctx, ast.Load):
+            return False  # the target of a comprehension
         for value in part.__dict__.values():  # ast.iter_child_nodes takes three times as long
             if isinstance(value, ast.AST):
                 stack.append(value)
@@ -144,7 +197,10 @@ def _is_pure(func: ast.expr) -> bool:
     if isinstance(func, ast.Name):
         return func.id in PURE_BUILTINS or func.id in _PURE_IMPORTED
     if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
-        return func.value.id in _PURE_MODULES and func.attr != "reduce"
+        is_in_place = (
+            func.value.id == "operator" and func.attr[0] == "i" and func.attr not in ("index", "inv", "invert")
+        )
+        return func.value.id in _PURE_MODULES and func.attr not in _IMPURE and not is_in_place
     return False
 
 

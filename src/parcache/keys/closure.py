@@ -22,7 +22,7 @@ from parcache.errors import UnkeyableCodeError
 from parcache.keys.code import Construct
 from parcache.keys.distributions import providers
 from parcache.keys.effects import Effects
-from parcache.keys.findings import ANYTHING, LOADED, SUBCLASSES
+from parcache.keys.findings import ANYTHING, HANDED, LOADED, PROGRAMS, SUBCLASSES
 from parcache.keys.modules import MENTIONED, Finder, Module, Party, has_source, is_own, logical_name, party_of
 from parcache.keys.resolution import Names, Place, Target, is_foreign
 from parcache.keys.units import Table, Unit
@@ -34,6 +34,23 @@ _UNPICKLERS: Final = frozenset(
     f"{module}.{name}"
     for module in ("pickle", "_pickle", "cloudpickle", "cloudpickle.cloudpickle", "dill", "joblib", "torch", "shelve")
     for name in ("load", "loads", "open", "Unpickler")
+)
+
+
+_INSTANTIATORS: Final = frozenset(
+    f"{module}.{name}"
+    for module in ("hydra.utils", "hydra._internal.instantiate._instantiate2")
+    for name in ("instantiate", "call", "get_class", "get_method", "get_object")
+)
+# What these read may name what to make of it.
+_CONFIG_READERS: Final = frozenset(
+    {"omegaconf.OmegaConf.load", "omegaconf.omegaconf.OmegaConf.load", "hydra.compose", "hydra.compose.compose"}
+)
+_DATA_READERS: Final = frozenset(
+    [
+        *(f"yaml.{name}" for name in ("load", "load_all", "safe_load", "full_load", "unsafe_load")),
+        *("json.load", "json.loads", "tomllib.load", "tomllib.loads", "tomli.load", "toml.load"),
+    ]
 )
 
 
@@ -64,6 +81,8 @@ class Closure:
         self.absent: set[str] = set()
         self.dynamic: list[Construct] = []
         self.references: set[tuple[str, str, str]] = set()
+        self._readers: set[str] = set()
+        self._handed: list[Construct] = []
         self.has_looked_everywhere = False
 
     def reach(self, roots: Iterable[tuple[str, str]], names: Iterable[str], programs: Iterable[str] = ()) -> Closure:
@@ -94,6 +113,8 @@ class Closure:
             effect = self._effects.of(module, unit)
             if effect.acts or effect.adds:
                 return True
+        if any(now.chain.partition(".")[0] in table.rebound for now in unit.now):
+            return True
         return any(name in table.changed for name in unit.binds) or any(
             root in table.changed and not self._is_foreign_root(module, root) for root in unit.refs_now
         )
@@ -117,15 +138,16 @@ class Closure:
             self._reach_below_wholes()
             if self._queue:
                 continue
-            if ANYTHING in self._widest:
-                self._widest.discard(ANYTHING)
+            wide = self._widest & {ANYTHING, PROGRAMS}
+            if wide:
+                self._widest -= wide
                 for module in list(self._everything()):
-                    self._whole(module)
+                    self._whole(module, is_program=PROGRAMS in wide)
             elif LOADED in self._widest:
                 self._grow(lambda unit: True)
             elif SUBCLASSES in self._widest:
                 self._grow(lambda unit: unit.kind == "class")
-            if not self._queue and not self._to_run and ANYTHING not in self._widest:
+            if not self._queue and not self._to_run and not self._widest & {ANYTHING, PROGRAMS}:
                 return
 
     def _reach_below_wholes(self) -> None:
@@ -166,8 +188,12 @@ class Closure:
         if unit.own_names:
             self._whole(module)
         for item in unit.dynamic:
-            if module.party is Party.FIRST:
-                self.dynamic.append(Construct(module.path or "", item.line, item.text))
+            construct = Construct(module.path or "", item.line, item.text)
+            if item.reach == HANDED:
+                self._handed.append(construct)
+                self._expect_loaded()
+            elif module.party is Party.FIRST:
+                self.dynamic.append(construct)
                 self._widest.add(item.reach)
             else:  # not installed as a distribution: it imports from its own package, if from anywhere
                 self._whole_package(module.name.partition(".")[0])
@@ -196,6 +222,9 @@ class Closure:
             if target.name in _UNPICKLERS:
                 self.dynamic.append(Construct("", 0, target.name))
                 self._widest.add(LOADED)
+            elif target.name in _CONFIG_READERS or target.name in _DATA_READERS or target.name in _INSTANTIATORS:
+                self._readers.add(target.name)
+                self._expect_loaded()
             return
         if target.module is None:
             return
@@ -280,6 +309,17 @@ class Closure:
             self._take(target)
             if target.place is Place.MISSING and is_certain and target.module is not None:
                 self._whole(target.module)
+
+    def _expect_loaded(self) -> None:
+        """Take note where what is instantiated may come out of a file, whose names nobody sees."""
+        if self._readers & _CONFIG_READERS and self._readers & _INSTANTIATORS:
+            self.dynamic += [Construct("", 0, name) for name in self._readers & _CONFIG_READERS]
+            self._widest.add(ANYTHING)
+            self._readers.clear()
+        elif self._readers & _DATA_READERS and self._handed:
+            self.dynamic += self._handed
+            self._handed.clear()
+            self._widest.add(LOADED)
 
     # --- Modules
 

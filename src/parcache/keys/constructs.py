@@ -10,11 +10,29 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from parcache.keys.dotted import absolute_text, constant_prefix, dotted_names, package_prefix, python_files
-from parcache.keys.findings import ANYTHING, LOADED, SUBCLASSES, Dynamic, Found, is_environ
+from parcache.keys.dotted import (
+    absolute_text,
+    constant_prefix,
+    dotted_names,
+    package_prefix,
+    programs_named,
+    python_files,
+    targets_named,
+)
+from parcache.keys.findings import (
+    ANYTHING,
+    HANDED,
+    LOADED,
+    PROGRAMS,
+    SUBCLASSES,
+    Dynamic,
+    Found,
+    is_environ,
+)
 
 LITERAL_IMPORTERS: Final = frozenset({"import_module", "__import__"})
 _LOCATORS: Final = frozenset({"get_class", "get_method", "get_static_method", "get_object", "locate", "_locate"})
+_RUNNERS: Final = frozenset({"run_path", "run_module"})
 _EXECUTORS: Final = frozenset({"exec", "eval", "compile", "__import__"})
 # A package that hands these to somebody else lets it import submodules (lazy_loader.attach, catalogue, stevedore).
 _HANDLES: Final = frozenset({"__name__", "__path__", "__spec__", "__package__"})
@@ -95,9 +113,13 @@ class Constructs:
     def constructs_of_name(self, node: ast.Name) -> None:
         """Take note of what a name that is read stands for."""
         if node.id in _EXECUTORS or node.id in _IMPORTERS:
-            self.construct(node, node.id)
+            self.construct(node, node.id, PROGRAMS if node.id in _RUNNERS else ANYTHING)
+        elif node.id == "executable":
+            self.found.starts_python = True
         elif node.id == "globals" or (node.id in ("locals", "vars") and not self.later):
-            self.found.own_names = True
+            self.found.own_names = self.found.reads_order = True
+        elif node.id == "vars":
+            self.found.reads_order = True
         elif node.id in _UNPICKLERS:
             self.construct(node, node.id, LOADED)
         self.readers(node.id)
@@ -106,7 +128,7 @@ class Constructs:
         """Take note of what an attribute stands for, whoever's it is."""
         attr = node.attr
         if attr in _IMPORTERS or attr == "__import__":
-            self.construct(node, attr)
+            self.construct(node, attr, PROGRAMS if attr in _RUNNERS else ANYTHING)
         elif attr == "__subclasses__":
             self.construct(node, attr, SUBCLASSES)
         elif attr in _GLOBALS_READERS or attr in _UNPICKLERS:
@@ -114,8 +136,12 @@ class Constructs:
         elif isinstance(node.value, ast.Name):
             if node.value.id == "sys" and attr == "modules":
                 self.construct(node, "sys.modules")
+            elif node.value.id == "sys" and attr == "executable":
+                self.found.starts_python = True
             elif node.value.id == "builtins" and attr in _EXECUTORS:
                 self.construct(node, attr)
+        if attr in ("__dict__", "__subclasses__"):
+            self.found.reads_order = True
         self.readers(attr)
 
     def constructs_of_call(self, node: ast.Call, called: str | None) -> None:
@@ -126,6 +152,9 @@ class Constructs:
                 self.construct(node, f"getattr(…, {name.value!r})")
         elif called in _LOCATORS and node.args:
             self.computed(node.args[0], f"{called}(…)")
+        elif called == "instantiate" and node.args:
+            if not isinstance(node.args[0], (ast.Attribute, ast.Subscript, ast.Dict)):
+                self.construct(node, "instantiate(…)", HANDED)
         elif called in ("getenv", "get", "setdefault", "pop") and node.args and is_environ(node.func):
             self.variable(node.args[0])
         for keyword in node.keywords:
@@ -155,6 +184,18 @@ class Constructs:
         value = node.value
         if not isinstance(value, str):
             return
+        if "_target_" in value:
+            for name in targets_named(value):
+                if name.endswith("."):
+                    self.found.wholes.add(name.rstrip("."))
+                elif name:
+                    self.found.strings.add(name)
+                else:
+                    self.construct(node, "_target_: …")
+        if "-m" in value:
+            self.found.files.update(programs_named(value))
+        if value.startswith("python"):
+            self.found.starts_python = " " in value
         if "." in value or ":" in value:
             self.found.strings.update(dotted_names(value))
             self.found.files.update(python_files(value))

@@ -10,6 +10,8 @@ from typing import Final
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+", re.ASCII)
 _ENTRY_POINT: Final = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):(?!//)(\S+)", re.ASCII)
 _FILE: Final = re.compile(r"[\w./-]*[\w-]\.py\b")
+_TARGET: Final = re.compile(r"_target_['\"]?\s*[:=]\s*['\"]?([\w.]*)", re.ASCII)
+_PROGRAM: Final = re.compile(r"(?:^|\s)-m\s*([^\W\d][\w.]*)", re.ASCII)
 _PREFIX: Final = re.compile(r"((?:[^\W\d]\w*\.)+)(?:[{%].*)?", re.ASCII)
 
 
@@ -31,6 +33,16 @@ def is_dotted(text: str) -> bool:
 def python_files(text: str) -> list[str]:
     """Return the names of Python files that stand in a text."""
     return _FILE.findall(text) if ".py" in text else []
+
+
+def targets_named(text: str) -> list[str]:
+    """Return what a text that is itself a config (``_target_: models.SVM``) names; ``""`` where it is not complete."""
+    return _TARGET.findall(text)
+
+
+def programs_named(text: str) -> list[str]:
+    """Return the modules that a command line in a text runs, each as ``-m module``."""
+    return [f"-m {name}" for name in _PROGRAM.findall(text)]
 
 
 def package_prefix(text: str) -> str | None:

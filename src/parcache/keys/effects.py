@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from parcache.keys.findings import Now
+from parcache.keys.findings import LAMBDA, Now
 from parcache.keys.modules import Module
 from parcache.keys.resolution import Names, Place, Target
 from parcache.keys.units import Unit
@@ -50,14 +50,25 @@ _INCURIOUS: Final = frozenset(
         "vars",
     ]
 )
+_CONTAINERS: Final = frozenset({"list", "dict", "set", "bytearray", "object", "type", "super"})
 _ACTING_NAMES: Final = re.compile(
     r"(?i)(?:^|\.)(?:\w*register\w*|\w*seed\w*|\w*patch\w*|set_?\w*|use|install|enable\w*|disable\w*|configure\w*|"
     r"basicconfig|load_dotenv|putenv|unsetenv|shuffle|rand\w*|choices?|normal|uniform|sample|permutation|add_\w+|"
     r"append\w*|insert|hook\w*|on_\w+|update|environ\.pop)$|(?:^|\.)random\."
 )
+# Known not to call what they are given: they keep it, or take note of it.
+_KEEPERS: Final = re.compile(
+    r"^(?:functools\.(?:partial|partialmethod|wraps|lru_cache|cache|cached_property|singledispatch|total_ordering)"
+    r"|(?:typing|typing_extensions|dataclasses|collections|enum|abc|types|re|contextlib|logging|weakref|operator|hydra"
+    r"|omegaconf|copy)\..*)$"
+)
+# What these return, or are, others hold as well.
+_SHARED: Final = re.compile(r"(?i)(?:^|\.|_)(?:get\w*|current\w*|instance|default|shared|global|root|environ\w*)$")
+_HARMLESS_SHARED: Final = re.compile(r"^(?:logging\.getLogger|typing\..*|typing_extensions\..*|collections\.abc\..*)$")
 _CONFIG_STORE: Final = "ConfigStore.instance"
 # Classes with more generations than this are taken to tell of each other.
 _MAX_GENERATIONS: Final = 50
+_ENTERED: Final = frozenset({"__class_getitem__"})
 _ANNOUNCED: Final = "__init_subclass__"
 
 
@@ -96,6 +107,8 @@ class Effects:
         for target in self._names.denote(module, now.chain):
             if now.what == "store":
                 found = self._store(target, now)
+            elif now.what == "enter":
+                found = self._enter(target)
             elif now.what == "base":
                 found = None if target.place is Place.BINDING and self._is_announced(target) else []
             elif now.what == "metaclass":
@@ -120,17 +133,41 @@ class Effects:
             return [where]
         return None
 
+    def _enter(self, target: Target) -> list[tuple[Module, str]] | None:
+        if target.place in (Place.FOREIGN, Place.BUILTIN):
+            return []  # where it is called, that is accounted for
+        if target.place is not Place.BINDING or target.module is None:
+            return None
+        where = target.module, target.name
+        units = self._units(*where)
+        if units and all(
+            unit.kind == "def" or (unit.kind == "class" and not _ENTERED & {*unit.members}) for unit in units
+        ):
+            return []
+        return [] if self._is_fresh(*where) else None
+
     def _call(self, module: Module, target: Target, now: Now) -> list[tuple[Module, str]] | None:
         is_statement = now.what == "statement"
         if target.place is Place.BUILTIN:
             if is_statement or target.name in _ACTING_BUILTINS:
                 return None
+            root, _, attribute = now.chain.partition(".")
+            if root in _CONTAINERS and attribute and attribute != "fromkeys" and not now.style:
+                return None  # list.append(TABLE, 1)
+            if target.name == "next":
+                return self._given(module, now)
             calls_given = target.name not in _INCURIOUS and any(self._can_act(module, name) for name in now.given)
             return None if calls_given else []
         if target.place is Place.FOREIGN:
             if target.name.endswith(_CONFIG_STORE):
                 return []
-            return None if is_statement or _ACTING_NAMES.search(target.name) else []
+            if is_statement or _ACTING_NAMES.search(target.name):
+                return None
+            # What a partial, or a function that another one made, is called with at once.
+            is_called = now.style == "called" or (target.name == "functools.partial" and "()" in now.given)
+            if _KEEPERS.match(target.name) and not is_called:
+                return []
+            return None if any(self._can_act(module, name) for name in now.given if name != "()") else []
         if target.place is not Place.BINDING or target.module is None:
             return None
         where = target.module, target.name
@@ -140,9 +177,21 @@ class Effects:
             return [] if is_calm else None
         return self._method(where, target.rest, now)
 
+    def _given(self, module: Module, now: Now) -> list[tuple[Module, str]] | None:
+        """Return the names of what is handed over, which a call uses up; None where not all are known."""
+        found: list[tuple[Module, str]] = []
+        for name in now.given:
+            for target in self._names.denote(module, name):
+                if target.place is not Place.BINDING or target.module is None:
+                    return None
+                if not self._is_fresh(target.module, target.name):
+                    return None
+                found.append((target.module, target.name))
+        return found
+
     def _method(self, where: tuple[Module, str], rest: tuple[str, ...], now: Now) -> list[tuple[Module, str]] | None:
         kinds = self._kinds(*where)
-        if kinds == {"def"}:
+        if kinds == {"def"} and all(self._is_plain_def(where[0], unit) for unit in self._units(*where)):
             return [where]  # what functools makes of functions: singledispatch's register, a cache's clear
         if self._is_config_store(*where) and rest == ("store",):
             return []
@@ -169,12 +218,23 @@ class Effects:
             self._fresh[module, name] = known
         return known
 
+    def _is_plain_def(self, module: Module, unit: Unit) -> bool:
+        """Tell whether a function is decorated by other people's decorators alone."""
+        return all(
+            target.place in (Place.FOREIGN, Place.BUILTIN)
+            for now in unit.now
+            if now.what == "decorator"
+            for target in self._names.denote(module, now.chain)
+        )
+
     def _makes_fresh(self, module: Module, unit: Unit) -> bool:
         if unit.kind != "other" or unit.aliases:
             return False
         own = set(unit.binds)
+        called = {now.chain for now in unit.now if now.what in ("call", "decorator")}
         return all(
-            target.place in (Place.BUILTIN, Place.FOREIGN, Place.HARMLESS)
+            target.place in (Place.BUILTIN, Place.HARMLESS)
+            or (target.place is Place.FOREIGN and _makes_its_own(target.name, is_called=chain in called))
             or (target.place is Place.BINDING and target.module == module and target.name in own)
             for chain in unit.refs
             for target in self._names.denote(module, chain)
@@ -245,6 +305,8 @@ class Effects:
 
     def _can_act(self, module: Module, chain: str) -> bool:
         """Tell whether calling what a chain leads to can change something."""
+        if chain == LAMBDA:
+            return True
         return any(
             target.place not in (Place.FOREIGN, Place.BUILTIN, Place.HARMLESS)
             and not (
@@ -254,3 +316,10 @@ class Effects:
             )
             for target in self._names.denote(module, chain)
         )
+
+
+def _makes_its_own(name: str, *, is_called: bool) -> bool:
+    """Tell whether what is got by a name of other people's code is an object that nobody else holds."""
+    if _HARMLESS_SHARED.match(name):
+        return True
+    return is_called and not _SHARED.search(name)

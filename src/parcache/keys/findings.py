@@ -7,8 +7,14 @@ from typing import Final, NamedTuple
 
 # How much a dynamic construct may mean.
 ANYTHING: Final = "anything"  # modules that nothing names
+PROGRAMS: Final = "programs"  # those, and what they do when they run as programs
 LOADED: Final = "loaded"  # any name of the modules that are imported anyway
 SUBCLASSES: Final = "subclasses"  # any class of those
+
+
+LAMBDA: Final = "<lambda>"
+# What is handed over may come out of a file: then any name of the imported modules may be meant.
+HANDED: Final = "handed"
 
 
 class Dynamic(NamedTuple):
@@ -23,9 +29,11 @@ class Now(NamedTuple):
     """Something that happens when the statement is executed.
 
     ``what`` is one of: ``call`` (of ``chain``), ``statement`` (an expression that stands alone), ``store`` (to an
-    attribute or an item of it), ``decorator`` (``chain`` is called with what is defined), ``base``, ``metaclass``.
+    attribute or an item of it, or in place), ``decorator`` (``chain`` is called with what is defined), ``base``,
+    ``metaclass``, ``enter`` (its special methods are called: it is walked over, the context of a block, an operand).
     ``style``: ``""`` the chain itself; ``nested`` what is got out of it by items, calls or more than one attribute;
-    ``called`` its result. An empty chain is an expression that no name leads to. ``given`` are names handed over.
+    ``called`` its result. An empty chain is an expression that no name leads to. ``given`` are names handed over,
+    ``LAMBDA`` a function without one.
     """
 
     what: str
@@ -55,9 +63,12 @@ class Found:
         self.environ: set[str] = set()
         self.members: set[str] = set()  # of a class at the top: the names that its body binds
         self.docs: list[str] = []  # docstrings
+        self.orders: list[list[str]] = []  # of classes: their methods, as they stand
         self.own_names = False  # reads or writes the module's names by computed names
         self.reads_docs = False
+        self.reads_order = False
         self.reads_source = False
+        self.starts_python = False
 
 
 def route(node: ast.expr) -> tuple[str, str]:
@@ -83,10 +94,25 @@ def route(node: ast.expr) -> tuple[str, str]:
 
 
 def handed(node: ast.Call) -> tuple[str, ...]:
-    """Return the names that a call hands over as they are."""
-    values = [*node.args, *(keyword.value for keyword in node.keywords)]
-    chains = (route(value.value if isinstance(value, ast.Starred) else value) for value in values)
-    return tuple(chain for chain, style in chains if chain and not style)
+    """Return the names that a call hands over, as they are or in calls and displays."""
+    given: list[str] = []
+    values: list[ast.expr] = [node]
+    while values:
+        value = values.pop()
+        if isinstance(value, ast.Call):
+            values += [*value.args, *(keyword.value for keyword in value.keywords)]
+        elif isinstance(value, (ast.List, ast.Tuple, ast.Set)):
+            values += value.elts
+        elif isinstance(value, ast.Starred):
+            values.append(value.value)
+        elif isinstance(value, ast.Lambda):
+            if any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(value.body)):
+                given.append(LAMBDA)
+        else:
+            chain, style = route(value)
+            if chain and not style:
+                given.append(chain)
+    return tuple(dict.fromkeys(given))
 
 
 def called_name(func: ast.expr) -> str | None:

@@ -9,7 +9,8 @@
 - the versions of the distributions reached, and the imports that led nowhere (installing such a module changes what the
   code does).
 
-Where reached code reads docstrings, they count; where it reads source text, the files of all reached code count whole.
+Where reached code can see the order of definitions (``vars``, ``__dict__``, ``__subclasses__``), it counts; where it
+reads docstrings, they count; where it reads source text, the files of all reached code count whole.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from parcache.keys.closure import Closure
 from parcache.keys.code import WHOLE, Definition, Details, Fingerprint, Source, content_digest, signature
 from parcache.keys.distributions import versions
 from parcache.keys.memo import Looked, Memo, Notes, Walk, folders_of
-from parcache.keys.modules import AS_PLACED, Finder, Module, Packages, Party, has_source
+from parcache.keys.modules import AS_PLACED, Finder, Module, Packages, Party, has_source, is_own
 from parcache.keys.task import TaskIdentity, identify_named
-from parcache.keys.units import Table, tabulate
+from parcache.keys.units import Table, opaque, tabulate
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,9 @@ class _Detail(IntEnum):
     """How much of their source the modules of one job can see themselves."""
 
     CODE = 0
-    DOCSTRINGS = 1
-    TEXT = 2
+    ORDER = 1
+    DOCSTRINGS = 2
+    TEXT = 3
 
 
 class _Read(NamedTuple):
@@ -100,9 +102,17 @@ class Fingerprinter:
     def _leads_anywhere(self, name: str) -> bool:
         return name.startswith("__main__") or self._finder.find(name.partition(".")[0]) is not None
 
+    def _is_started_by_others(self, name: str) -> bool:
+        """Tell whether a loaded module is the project's own and was imported by Python or by Hydra, whoever asks."""
+        if not name.startswith("hydra_plugins.") and name not in ("sitecustomize", "usercustomize"):
+            return False
+        found = self._finder.find(name)
+        return found is not None and found.party is Party.FIRST and not is_own(name)
+
     def _take(self, names: frozenset[str]) -> Fingerprint:
         program = self._finder.main() if self._with_program else None
         programs = ["__main__"] if program is not None and program.party is Party.FIRST else []
+        programs += sorted(filter(self._is_started_by_others, list(sys.modules)))
         main = self._finder.main()
         typed_in: list[TaskIdentity] = []
         if main is None and not has_source("__main__"):
@@ -163,7 +173,7 @@ class Fingerprinter:
                 form = unit.forms[detail]
                 environ.update(unit.environ)
                 if form:
-                    (placed if closure.has_place(module, number) else loose).append(form)
+                    (placed if detail >= _Detail.ORDER or closure.has_place(module, number) else loose).append(form)
                     definitions.append(Definition(source.module, unit.name, source.path, unit.lines, form))
             if placed or loose:
                 forms.append([source.module, sorted(table.futures), placed, sorted(loose)])
@@ -182,6 +192,8 @@ class Fingerprinter:
                     return _Detail.TEXT
                 if units[number].reads_docs:
                     detail = _Detail.DOCSTRINGS
+                elif units[number].reads_order:
+                    detail = max(detail, _Detail.ORDER)
         return detail
 
     def _table(self, module: Module) -> Table:
@@ -201,7 +213,7 @@ class Fingerprinter:
 
     def _tabulate(self, module: Module, content: bytes, data: bytes) -> Table:
         if (module.path or "").endswith(_BINARY):
-            return Table((), 1, is_whole=True)
+            return opaque()
         known = self._memo.table(module, content) if self._memo is not None else None
         if known is not None:
             return known

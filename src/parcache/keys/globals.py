@@ -45,6 +45,7 @@ TOLD_BY_REPR: Final = frozenset(
     | {f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")}
 )
 _NAMESPACES: Final = frozenset({"types.SimpleNamespace", "argparse.Namespace"})
+_CONFIGS: Final = frozenset({"omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig"})
 _DESCRIPTORS: Final = (MemberDescriptorType, GetSetDescriptorType)
 
 
@@ -250,6 +251,11 @@ def _plain(value: Any, depth: int) -> Any:
         return array
     if depth > _MAX_DEPTH:
         return _NOT_PLAIN
+    if known in _CONFIGS:
+        try:
+            return _plain([known, sys.modules["omegaconf"].OmegaConf.to_container(value, resolve=False)], depth + 1)
+        except Exception:
+            return _NOT_PLAIN
     if known in _NAMESPACES:
         return _plain([known, dict(sorted(vars(value).items()))], depth + 1)
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from parcache.keys.constructs import LITERAL_IMPORTERS, RENAMED_WITH_CARE, Constructs
 from parcache.keys.dotted import absolute_module
-from parcache.keys.findings import Found, Now, called_name, handed, route
+from parcache.keys.findings import PROGRAMS, Found, Now, called_name, handed, route
 from parcache.keys.normal_form import is_docstring
 from parcache.keys.scopes import Scope, Scopes
 
@@ -28,6 +28,7 @@ def scan(statement: ast.stmt, module: str, is_package: bool) -> Found:
         RecursionError: It is nested too deeply to be walked.
     """
     scanner = _Scanner(module, is_package)
+    scanner.statement = statement
     scanner.visit(statement)
     return scanner.close()
 
@@ -36,11 +37,14 @@ class _Scanner(Constructs):
     def __init__(self, module: str, is_package: bool) -> None:
         super().__init__(module, is_package)
         self.scopes = Scopes(self.found)
+        self.statement: ast.stmt
         self.quiet = 0  # inside what is evaluated now, but whose order cannot matter: annotations, bases
 
     def close(self) -> Found:
         """Settle the module's own scope."""
         self.scopes.close()
+        if self.found.starts_python and not self.found.files:
+            self.construct(self.statement, "sys.executable", PROGRAMS)
         return self.found
 
     # --- Walking
@@ -158,7 +162,7 @@ class _Scanner(Constructs):
         target = node.func if isinstance(node, ast.Call) else node
         chain = route(target)[0]
         if not (called_name(target) in _OF_ITS_OWN and self.scopes.is_local(chain.partition(".")[0])):
-            self.note("decorator", target, ("()",) if isinstance(node, ast.Call) else ())
+            self.note("decorator", target, ("()", *handed(node)) if isinstance(node, ast.Call) else ())
         self.quiet += 1
         self.visit(target)
         self.quiet -= 1
@@ -199,6 +203,9 @@ class _Scanner(Constructs):
             self.visit(keyword.value)
         self.quiet -= 1
         self.scopes.bind(node.name)
+        methods = [item.name for item in node.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        if len(methods) > 1:
+            self.found.orders.append(methods)
         self.enter("class", node)
         outer, self.scopes.conditional = self.scopes.conditional, 0
         self.body(node.body)
@@ -258,7 +265,15 @@ class _Scanner(Constructs):
     def nonlocal_(self, node: ast.Nonlocal) -> None:
         self.scopes.top.nonlocals.update(node.names)
 
+    def operation(self, node: ast.BinOp) -> None:
+        for operand in (node.left, node.right):
+            if isinstance(operand, (ast.Name, ast.Attribute)):
+                self.note("enter", operand)
+        self.children(node)
+
     def assign(self, node: ast.Assign) -> None:
+        if self.scopes.top.kind == "class" and isinstance(node.value, ast.Name):
+            self.note("enter", node.value)  # it may have a __set_name__
         self.visit(node.value)
         for target in node.targets:
             named: object = target.attr if isinstance(target, ast.Attribute) else None
@@ -272,6 +287,10 @@ class _Scanner(Constructs):
         self.visit(node.value)
         if isinstance(node.target, ast.Name):
             self.load(node.target.id)
+            name, value = node.target.id, node.value
+            is_number = isinstance(value, ast.Constant) and isinstance(value.value, (int, float, str))
+            if not (self.later or is_number or name == "__all__" or self.scopes.is_local(name)):
+                self.found.now.append(Now("store", name))  # a list grows where it is, whoever else holds it
         self.store(node.target)
 
     def ann_assign(self, node: ast.AnnAssign) -> None:
@@ -289,12 +308,14 @@ class _Scanner(Constructs):
             self.store(target)
 
     def for_(self, node: ast.For | ast.AsyncFor) -> None:
+        self.note("enter", node.iter)
         self.visit(node.iter)
         self.store(node.target)
         self.branches(node.body, node.orelse)
 
     def with_(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
+            self.note("enter", item.context_expr)
             self.visit(item.context_expr)
             if item.optional_vars is not None:
                 self.store(item.optional_vars)
@@ -376,6 +397,8 @@ class _Scanner(Constructs):
     def subscript(self, node: ast.Subscript) -> None:
         if isinstance(node.value, ast.Attribute) and node.value.attr == "environ":
             self.variable(node.slice)
+        if isinstance(node.ctx, ast.Load) and not self.quiet:
+            self.note("enter", node.value)
         self.children(node)
 
     def call(self, node: ast.Call) -> None:
@@ -389,6 +412,7 @@ class _Scanner(Constructs):
             return
         self.constructs_of_call(node, called)
         if called == "vars" and isinstance(node.func, ast.Name) and node.args:
+            self.found.reads_order = True
             self.visit_all(node.args)  # a module that is handed to it is one of which any name may be meant
             return
         self.children(node)
@@ -404,6 +428,8 @@ class _Scanner(Constructs):
         for flag, value in pairwise(values):
             if flag == "-m" and isinstance(value, str):
                 self.found.files.add(f"-m {value}")  # a command line: python -m module
+            elif flag in ("-m", "-c"):
+                self.construct(node, f"python {flag} …", PROGRAMS)
         self.children(node)
 
 
@@ -428,6 +454,7 @@ _HANDLERS: Final[dict[type[ast.AST], _Handler]] = {
     ast.ImportFrom: _Scanner.import_from,
     ast.Global: _Scanner.global_,
     ast.Nonlocal: _Scanner.nonlocal_,
+    ast.BinOp: _Scanner.operation,
     ast.Assign: _Scanner.assign,
     ast.AugAssign: _Scanner.aug_assign,
     ast.AnnAssign: _Scanner.ann_assign,

@@ -10,12 +10,14 @@ Tables hold plain data: they are kept between runs (``parcache.keys.memo``).
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from parcache.keys.calm import PURE_BUILTINS, calm_depth
+from parcache.keys.calm import are_names_plain, calm_depth
 from parcache.keys.canonical import digest, encode
 from parcache.keys.findings import ANYTHING, Dynamic, Found, Now
 from parcache.keys.normal_form import normal_form
@@ -24,21 +26,22 @@ from parcache.keys.statements import is_type_checking, scan
 # A source that takes more frames to walk is too deep; Python itself compiles little that does.
 _FRAMES: Final = 1000
 # Goes up with every change of what a table holds or means.
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Unit(NamedTuple):
     """One statement of a module.
 
     ``kind`` is ``def``, ``class``, ``import``, ``guard`` (runs only in a program) or ``other``; an import has no form:
-    what it leads to counts instead. ``forms`` are the digests of its normal form without and with docstrings.
+    what it leads to counts instead. ``forms`` are the digests of its normal form: bare, with the order of methods, and
+    with docstrings besides.
     ``calm``: see ``parcache.keys.calm``. All else is as in ``parcache.keys.findings.Found``.
     """
 
     name: str
     kind: str
     lines: tuple[int, int]
-    forms: tuple[str, str]
+    forms: tuple[str, str, str]
     binds: tuple[str, ...]
     refs: tuple[str, ...]
     refs_now: tuple[str, ...]
@@ -58,6 +61,7 @@ class Unit(NamedTuple):
     calm: int
     own_names: bool
     reads_docs: bool
+    reads_order: bool
     reads_source: bool
 
 
@@ -76,6 +80,7 @@ class Table:
         self.aliases: dict[str, list[tuple[int, str, str]]] = {}
         self.stars: list[tuple[int, str]] = []
         self.futures: set[str] = set()  # what comes from __future__ changes what the other units mean
+        self.rebound: set[str] = set()
         self.changed: set[str] = set()  # names bound more than once, or whose objects the module itself changes
         for number, unit in enumerate(self.units):
             if unit.kind == "guard":
@@ -83,6 +88,9 @@ class Table:
             for name in unit.binds:
                 if name in self.binders:
                     self.changed.add(name)
+                    self.rebound.add(name)
+                elif hasattr(builtins, name):
+                    self.changed.add(name)  # before it, the builtin is meant
                 self.binders.setdefault(name, []).append(number)
             for name, module, attribute in unit.aliases:
                 self.aliases.setdefault(name, []).append((number, module, attribute))
@@ -122,18 +130,28 @@ def tabulate(data: bytes, module: str, is_package: bool) -> Table:
     """Return the table of a module's source; of what is no Python a table that counts whole."""
     lines = data.count(b"\n") + 1
     try:
-        tree = ast.parse(data)  # whatever its suffix: a program needs none
+        with warnings.catch_warnings():  # those about the source are shown, or made errors, when it is imported
+            warnings.simplefilter("ignore")
+            tree = ast.parse(data)  # whatever its suffix: a program needs none
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return Table((), lines, is_whole=True)  # Python cannot import it either
     try:
         with _room():
             scanned = [(*item, scan(item[0], module, is_package)) for item in _statements(tree.body)]
-            # Where a builtin's name means something else, nothing is known to be calm.
-            calms = PURE_BUILTINS.isdisjoint(name for _, _, found in scanned for name in found.binds)
+            # Where such a name means something else, nothing is known to be calm.
+            binds = {name for _, _, found in scanned for name in found.binds}
+            calms = are_names_plain(binds, [alias for _, _, found in scanned for alias in found.aliases])
             units = [_unit_of(*item, calms=calms) for item in scanned]
     except RecursionError:
         return _too_deep(tree, module, is_package, lines)
     return Table(units, lines)
+
+
+def opaque() -> Table:
+    """Return the table of compiled code: every byte counts, and what it imports is anybody's guess."""
+    found = Found()
+    found.dynamic.append(Dynamic(0, "compiled code", ANYTHING))
+    return Table([_from(found, "<module>", "other", (1, 1), ("", "", ""), 0)], 1, is_whole=True)
 
 
 @contextmanager
@@ -160,7 +178,7 @@ def _too_deep(tree: ast.Module, module: str, is_package: bool, lines: int) -> Ta
             found.stars += one.stars
             found.modules |= {name for name, _ in one.imports_now}
     found.dynamic.append(Dynamic(0, "source nested too deeply to be followed", ANYTHING))
-    unit = _from(found, "<module>", "other", (1, lines), ("", ""), 0)
+    unit = _from(found, "<module>", "other", (1, lines), ("", "", ""), 0)
     return Table([unit], lines, is_whole=True)
 
 
@@ -200,18 +218,19 @@ def _unit_of(statement: ast.stmt, is_guarded: bool, found: Found, *, calms: bool
     if is_guarded:
         kind, name = "guard", '__name__ == "__main__"'
     if kind == "import":
-        forms = "", ""
+        forms = "", "", ""
     elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         found.binds.add("__doc__")
-        name, forms = "__doc__", ("", digest(normal_form(statement)))
+        name, forms = "__doc__", ("", "", digest(normal_form(statement)))
     else:
         bare = digest(normal_form(statement))
-        forms = bare, digest(encode([bare, found.docs])) if found.docs else bare
+        ordered = digest(encode([bare, found.orders])) if found.orders else bare
+        forms = bare, ordered, digest(encode([ordered, found.docs])) if found.docs else ordered
     calm = calm_depth(statement) if calms else 0
     return _from(found, name, kind, (first, statement.end_lineno or first), forms, calm)
 
 
-def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tuple[str, str], calm: int) -> Unit:
+def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tuple[str, str, str], calm: int) -> Unit:
     return Unit(
         name,
         kind,
@@ -236,5 +255,6 @@ def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tup
         calm,
         found.own_names,
         found.reads_docs,
+        found.reads_order,
         found.reads_source,
     )

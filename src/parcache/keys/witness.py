@@ -25,6 +25,7 @@ import stat
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from types import CodeType, ModuleType
@@ -306,7 +307,8 @@ def _runs_stale_bytecode(module: ModuleType, path: str, changed_ns: int) -> bool
                 return False  # not what Python would have taken
             if os.stat(cached).st_mtime_ns > changed_ns + _SETTLED_NS:
                 return False
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             compiled = compile(file.read(), path, "exec", dont_inherit=True)
         stored = marshal.loads(body)  # noqa: S302 - the interpreter itself has run it
     except (OSError, ValueError, EOFError, TypeError, SyntaxError):
