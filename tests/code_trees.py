@@ -102,7 +102,7 @@ class Program:
         found = self._closure(use.target for use in self.task)
         while True:
             modules = self._loaded(text, found)
-            looked_into = self._looked_into(found)
+            looked_into = self._looked_into(text, found)
             more = self._closure(
                 one.number
                 for one in self.definitions
@@ -116,12 +116,20 @@ class Program:
 
     @property
     def looked_into(self) -> frozenset[int]:
-        """Return the modules of which all counts, since their names are looked up while the task runs."""
-        return self._looked_into(self.perhaps)
+        """Return the modules of which all may count, since their names are looked up while the task runs."""
+        return self._looked_into(_Text(self), self.perhaps)
 
-    def _looked_into(self, found: Iterable[int]) -> frozenset[int]:
+    def _looked_into(self, text: _Text, found: Iterable[int]) -> frozenset[int]:
         uses = [*self.task, *(use for one in found for use in self.definitions[one].edges)]
-        return frozenset(self.definitions[use.target].module for use in uses if use.way in _COARSE)
+        looked_into = {self.definitions[use.target].module for use in uses if use.way in _COARSE}
+        queue = list(looked_into)
+        while queue:  # among its names are the modules that it has imported, or the packages that they lie in
+            imported = {name.partition(".")[0] for name in text.imports.get(self.modules[queue.pop()], ())}
+            names = [name.partition(".")[0] for name in self.modules]
+            more = {number for number, name in enumerate(names) if name in imported} - looked_into
+            looked_into |= more
+            queue += more
+        return frozenset(looked_into)
 
     def _is_inert(self, one: Definition) -> bool:
         if one.kind not in _INERT:
