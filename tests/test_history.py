@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from parcache.model import Job, Key
 from parcache.run.history import Past, expected_times, longest_first
 from tests.conftest import Project
+from tests.sweeping import journal
 
 anyhow = pytest.mark.any_hydra
 
@@ -77,24 +78,37 @@ def sleeping(project: Project) -> Project:
     return project.write(helper="import time\ndef compute(cfg):\n    time.sleep(cfg.x / 10)\n    return cfg.x\n")
 
 
-LAUNCHER = ("-m", "hydra/launcher=parcache", "hydra/launcher/backend=serial")
+LAUNCHER = ("-m", "hydra/launcher=parcache", "hydra.launcher.backend.workers=2", "hydra.sweep.dir=out")
+
+
+def started(project: Project) -> list[int]:
+    """Return the jobs of the last sweep in the order in which the backend was given them."""
+    lines = journal(project.folder / "out")
+    last = max(number for number, line in enumerate(lines) if "journal" in line)
+    return [number for line in lines[last:] if line.get("state") == "running" for number in line["jobs"]]
 
 
 def test_sweep_with_history_starts_the_longest_jobs_first(sleeping: Project) -> None:
     """Under another salt nothing is served, and the times are known: the longest job starts first."""
     sleeping.run(*LAUNCHER, "x=1,3,2,4").check()
-    assert sleeping.executions() == ["1", "3", "2", "4"]
-    sleeping.runs.unlink()
+    assert started(sleeping) == [0, 1, 2, 3]
     sleeping.run(*LAUNCHER, "x=1,3,2,4", "hydra.launcher.cache.salt=other").check()
-    assert sleeping.executions() == ["4", "3", "2", "1"]
+    assert started(sleeping) == [3, 1, 2, 0]
 
 
 def test_sweep_with_order_given_starts_jobs_as_they_come(sleeping: Project) -> None:
     """The order can be pinned."""
     sleeping.run(*LAUNCHER, "x=1,3,2").check()
-    sleeping.runs.unlink()
     sleeping.run(*LAUNCHER, "x=1,3,2", "hydra.launcher.cache.salt=other", "hydra.launcher.order=given").check()
-    assert sleeping.executions() == ["1", "3", "2"]
+    assert started(sleeping) == [0, 1, 2]
+
+
+def test_sweep_one_job_at_a_time_starts_jobs_as_they_come(sleeping: Project) -> None:
+    """Where nothing can be gained, the order is the given one."""
+    serial = (*LAUNCHER[:2], "hydra/launcher/backend=serial", "hydra.sweep.dir=out")
+    sleeping.run(*serial, "x=1,3,2").check()
+    sleeping.run(*serial, "x=1,3,2", "hydra.launcher.cache.salt=other").check()
+    assert started(sleeping) == [0, 1, 2]
 
 
 def test_sweep_whose_records_are_damaged_starts_jobs_as_they_come(sleeping: Project) -> None:
@@ -102,6 +116,5 @@ def test_sweep_whose_records_are_damaged_starts_jobs_as_they_come(sleeping: Proj
     sleeping.run(*LAUNCHER, "x=1,3,2").check()
     for path in (sleeping.folder / ".parcache" / "sweeps").iterdir():
         path.write_bytes(path.read_bytes().replace(b'["times"', b'["times",,'))
-    sleeping.runs.unlink()
     sleeping.run(*LAUNCHER, "x=1,3,2", "hydra.launcher.cache.salt=other").check()
-    assert sleeping.executions() == ["1", "3", "2"]
+    assert started(sleeping) == [0, 1, 2]

@@ -359,7 +359,8 @@ class Sweep:
         )
 
     def _ordered(self, plan: Plan, expected: Mapping[int, float]) -> Plan:
-        if self._settings.order is Order.GIVEN or not expected or len(plan.misses) <= self._workers:
+        workers = self._workers
+        if self._settings.order is Order.GIVEN or not expected or not 1 < workers < len(plan.misses):
             return plan
         from parcache.run.history import longest_first
 
