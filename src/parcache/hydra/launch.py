@@ -41,19 +41,18 @@ from parcache.keys.scope import Scope
 from parcache.keys.task import TaskIdentity, identify
 from parcache.model import Entry, Job, Plan, Storing, Tally
 from parcache.run import failure
-from parcache.run.batch import Crew, Ran, run_batch
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
 from parcache.run.record import EXPLAIN_VARIABLE, Explained, Recorder, in_store
 from parcache.run.summary import summary_line
-from parcache.run.unit import Unit
-from parcache.run.worker import Looking, install_here, program_imports, release
 from parcache.store.notes import Notes
 from parcache.store.store import Store
 from parcache.store.sweeps import Heading, Status
 
 if TYPE_CHECKING:
     from parcache.run.audited import Audited
+    from parcache.run.batch import Crew, Ran
+    from parcache.run.unit import Unit
 
 log = logging.getLogger("parcache")
 
@@ -178,6 +177,8 @@ class Sweep:
                     returns[number] = self._runner.restore(by_number[number], entry)
                     tally.append(Tally(hits=1, saved_s=entry.run_time_s))
             if plan.misses:
+                from parcache.run.batch import Ran, run_batch  # all that runs jobs is loaded where one is to run: 4 ms
+
                 read_back = self._read_back if store is not None and self._writes else _no_entry
                 jobs_by_number = {job.number: job for job in jobs}
 
@@ -258,6 +259,9 @@ class Sweep:
 
     def _start(self) -> Crew:
         if self._crew is None:
+            from parcache.run.batch import Crew
+            from parcache.run.worker import Looking, install_here, program_imports
+
             looking = Looking(
                 inputs=self._writes and self._scope is not None,
                 audits=self._settings.cache.audit is not Audit.OFF,
@@ -269,6 +273,8 @@ class Sweep:
 
     def _stop(self, *, cancel: bool) -> None:
         if self._crew is not None:
+            from parcache.run.worker import release
+
             self._crew = None
             self._backend.stop(cancel=cancel)
             release(self._token)

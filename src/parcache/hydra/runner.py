@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hydra.core import utils as core_utils
 from hydra.core.singleton import Singleton
@@ -32,8 +32,10 @@ from parcache.hydra.nodes import Place, is_same, is_untouched
 from parcache.hydra.plain import drift, shown
 from parcache.model import Entry
 from parcache.run import failure
-from parcache.run.unit import Unit
-from parcache.run.watch import Watch
+
+if TYPE_CHECKING:
+    from parcache.run.unit import Unit
+    from parcache.run.watch import Watch
 
 log = logging.getLogger(__name__)
 

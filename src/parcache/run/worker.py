@@ -23,7 +23,7 @@ from parcache.run import failure, recorder
 from parcache.run.parts import Packed, Parts, Shelf
 from parcache.run.reading import taking_up
 from parcache.run.unit import Brief, Delivery, Parcel, Sealed, Ticket, Unit
-from parcache.run.watch import Watch, code_refusal
+from parcache.run.watch import Watch
 
 if TYPE_CHECKING:
     from parcache.run.audit import Auditor
@@ -35,7 +35,6 @@ __all__ = [
     "Ticket",
     "Unit",
     "Watch",
-    "code_refusal",
     "execute_parcel",
     "install_here",
     "release",
