@@ -155,7 +155,7 @@ def surroundings() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of a project, its groups with their options, those that it uses, and overrides of Hydra itself."""
+    """The files of a project, its groups with their options, those that it uses, and the overrides of a sweep."""
 
     files: dict[str, str]
     groups: dict[str, tuple[str, ...]]
@@ -237,7 +237,7 @@ def primaries(draw: st.DrawFn, chosen: Sequence[str]) -> str:
     schema = draw(st.sampled_from((None, None, "shapes@typed", "shapes@typed", "shapes@more.typed", "root")))
     defaults: list[Any] = []
     for group in chosen:
-        option = draw(st.sampled_from((*GROUPS[group], *GROUPS[group], None)))
+        option = draw(st.sampled_from((*GROUPS[group] * 4, None, None, None, "???")))
         form = draw(st.sampled_from(("{}",) * 9 + ("optional {}", "{}@where.it", "{}@_global_", "")))
         if form and "/" not in group:
             defaults.append({form.format(group): option})
@@ -272,7 +272,13 @@ def primaries(draw: st.DrawFn, chosen: Sequence[str]) -> str:
 HYDRA_CHOICES = (
     *("hydra.job.name=given", "hydra.sweep.dir=out", "hydra.sweep.subdir=${hydra.job.override_dirname}"),
     *("++hydra.job.env_set.THREE=3", "+hydra.job.env_set={FOUR: '4'}", "hydra.verbose=[a,b]"),
-    *("hydra/job_logging=disabled", "hydra/hydra_logging=none"),
+    *("hydra/job_logging=disabled", "hydra/hydra_logging=none", "hydra.mode=MULTIRUN"),
+)
+# What a sweep goes over; of no effect on what its jobs are made of, but for the last ones, which Hydra applies to the
+# sweep's own config alone.
+SWEPT = (
+    *("lr=0.1,0.2", "n=range(3)", "model=small,big", "xs=[1],[2]", "+new=1,2", "which='a,b',c", "opt=glob(*)"),
+    *("lr=0.5", "+fresh=1", "model=big"),
 )
 
 
@@ -300,6 +306,7 @@ def trees(draw: st.DrawFn) -> Tree:
     files["extra/my-set/found.yaml"] = write({"a": 3})
     files["config.yaml"] = draw(primaries(chosen))
     overrides = draw(st.lists(st.sampled_from(HYDRA_CHOICES), max_size=2, unique=True))
+    overrides += draw(st.lists(st.sampled_from(SWEPT), max_size=2, unique=True))
     return Tree(files, GROUPS, tuple(chosen), tuple(overrides))
 
 

@@ -171,3 +171,18 @@ def test_floors_below_the_border_imported_alone_do_not_load_hydra() -> None:
     """Whatever stands below the border runs without Hydra being loaded, also indirectly."""
     below = sorted(module for module in MODULES if place_of(module) in WITHOUT_HYDRA)
     assert not loaded_after("\n".join(f"import {module}" for module in below)) & {"hydra", "omegaconf"}
+
+
+def test_plugin_imported_by_hydra_imports_nothing_of_parcache() -> None:
+    """An app that does not use parcache does not load it either: it has found the folder of configs, no more."""
+    program = (
+        "import sys\n"
+        "from hydra._internal.utils import create_config_search_path\n"
+        "from hydra.core.plugins import Plugins\n"
+        "Plugins.instance()\n"
+        "path = create_config_search_path(None).get_path()\n"
+        "assert any(item.provider == 'parcache' for item in path), path\n"
+        "print(*sorted(name for name in sys.modules if name.partition('.')[0] == 'parcache'))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []

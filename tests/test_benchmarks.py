@@ -16,6 +16,7 @@ from benchmarks.clock import Contestant, FailedRunError, run_program, take_turns
 from benchmarks.options import PARTS, read_options
 from benchmarks.report import as_json, quantity, render, render_finding, render_table, save
 from benchmarks.series import Finding, Goal, Part, Series, Table, differences, ratios, sums
+from benchmarks.startup import least_of_each
 
 pytestmark = pytest.mark.any_hydra
 
@@ -35,6 +36,13 @@ def test_ratios_without_samples_or_divisor_are_none() -> None:
     """What was not measured, or came out as nothing, has no ratio."""
     assert ratios((), (1.0,)) == ()
     assert ratios((1.0, 4.0), (0.0, 2.0)) == (2.0,)
+
+
+def test_least_of_each_block_leaves_no_sample_out() -> None:
+    """Every sample is in one block; an incomplete block joins the one before it."""
+    assert least_of_each((3.0, 1.0, 2.0, 5.0, 4.0), 2) == (1.0, 2.0)
+    assert least_of_each((3.0, 1.0), 10) == (1.0,)
+    assert least_of_each((), 10) == ()
 
 
 def test_sums_and_differences_stay_in_their_rounds() -> None:

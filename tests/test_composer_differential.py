@@ -6,11 +6,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 
+from parcache.hydra import composer as composer_module
 from parcache.hydra.composer import SweepComposer
 from tests.compositions import COPIED_VARIABLE, QUIET_TOUCHES, TOUCHES, Sweep, compare, outcome
 from tests.config_trees import Tree, places, surroundings, sweeps, trees
@@ -377,6 +380,12 @@ def fuzz(function: Callable[..., None]) -> Callable[..., None]:
 def test_composer_any_sweep_equals_hydra(shard: int, record_property: Callable[[str, object], None]) -> None:
     """Every job of every sweep over every project is composed as Hydra composes it, or raises what Hydra raises."""
     compared = 0
+    real, taken = composer_module.without_task_overrides, []
+
+    def noting(*args: Any) -> Any:
+        base = real(*args)
+        taken.append(base is not None)
+        return base
 
     @fuzz
     @given(tree=trees(), data=st.data())
@@ -396,9 +405,11 @@ def test_composer_any_sweep_equals_hydra(shard: int, record_property: Callable[[
             assert not differences, f"{len(differences)} differences\n" + "\n".join(differences[:5])
 
     try:
-        check()
+        with mock.patch.object(composer_module, "without_task_overrides", noting):
+            check()
     finally:
         record_property(COMPARED, compared)
+    assert any(taken)  # the sweep's own config served as a base
 
 
 # Files are written thousands of times over: in memory, where there is such a place.

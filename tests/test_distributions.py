@@ -80,3 +80,45 @@ def test_providers_row_of_a_record_told_rightly(tmp_path: Path, case: str) -> No
         check=True,
     ).stdout
     assert shown.split() == (["some-dist"] if provides else [])
+
+
+UNUSUAL: dict[str, dict[str, str]] = {
+    "two versions": {
+        "some_dist-1.0.dist-info/METADATA": "Name: some-dist\nVersion: 1.0\n",
+        "some_dist-2.0.dist-info/METADATA": "Name: some-dist\nVersion: 2.0\n",
+    },
+    "egg info": {"some_dist.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: some-dist\nVersion: 3.0\n"},
+    "egg": {"some_dist-4.0-py3.egg/EGG-INFO/PKG-INFO": "Metadata-Version: 2.1\nName: some-dist\nVersion: 4.0\n"},
+    "usual": {
+        "Some.Dist-5.0.dist-info/METADATA": "Name: Some.Dist\nVersion: 5.0\nRequires-Dist: hydra-core\n\nVersion: 6\n"
+    },
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_versions_of_any_layout_are_those_of_the_standard_library(tmp_path: Path, case: str) -> None:
+    """Eggs and double installations count with the version that the standard library finds; so does what is absent."""
+    added = [str(tmp_path)]
+    for name, text in UNUSUAL[case].items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        if ".egg/" in name:
+            added = [str(tmp_path / name.partition("/")[0])]
+    program = f"""
+import sys
+sys.path[:0] = {added!r}
+from parcache.keys.distributions import versions
+found = versions(["some-dist"])
+loaded = "importlib.metadata" in sys.modules
+from importlib import metadata
+try:
+    told = metadata.version("some-dist")
+except metadata.PackageNotFoundError:
+    told = None
+print(found.get("some-dist") == told, "hydra-core" in found, loaded)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    usual = case in {"usual", "nothing"}
+    assert done.stdout.split() == ["True", str(case == "usual"), str(not usual)]

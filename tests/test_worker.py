@@ -7,7 +7,6 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ import cloudpickle
 import pytest
 
 from parcache.backends import create
-from parcache.errors import CannotTravelError, LostResultError
+from parcache.errors import CannotTravelError, LostResultError, WorkerDiedError
 from parcache.model import Entry, Job, Key, Plan, Storing
 from parcache.run.batch import Batch
 from parcache.run.events import Again, Event, Found, Ran
@@ -284,7 +283,7 @@ def test_batch_worker_that_dies_in_a_parcel_costs_only_the_job_to_blame(store: S
     events = batch(store, jobs)
     killed = events.pop(120)
     assert isinstance(killed, Ran)
-    assert isinstance(killed.outcome.error, BrokenExecutor)
+    assert isinstance(killed.outcome.error, WorkerDiedError)
     for number, event in events.items():
         if isinstance(event, Found):
             assert event.ran

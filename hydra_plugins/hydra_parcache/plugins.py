@@ -1,7 +1,8 @@
 """What Hydra finds: the launcher, and the path to its config and the profiles that ship with it.
 
 Hydra executes this module at the start of every app on the machine (1.3 more than once): it stays thin. The config is
-YAML, which nobody reads who does not choose it; registering it as structured configs took every app 4 ms.
+YAML, which nobody reads who does not choose it; registering it as structured configs took every app 4 ms. Nothing of
+``parcache`` itself is imported before the launcher is set up.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-
-from parcache import errors
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -53,8 +52,8 @@ class ParcacheSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the folder of configs: inside the installed package, or beside the sources of an editable install."""
-        package = os.path.dirname(os.path.abspath(errors.__file__))
-        for folder in (os.path.join(package, "conf"), os.path.join(package, "..", "..", "conf")):
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        for folder in (os.path.join(root, "parcache", "conf"), os.path.join(root, "conf")):
             if os.path.isdir(os.path.join(folder, "hydra", "launcher", "backend")):
-                search_path.append(provider="parcache", path=f"file://{os.path.abspath(folder)}")
+                search_path.append(provider="parcache", path=f"file://{folder}")
                 return

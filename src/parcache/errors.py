@@ -7,7 +7,6 @@ arguments only, which is what makes it survive pickling.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor
 
 
 class ParcacheError(Exception):
@@ -362,7 +361,7 @@ class RemoteJobError(ParcacheError, RuntimeError):
         return f"{self.type_name}: {self.message}"
 
 
-class WorkerDiedError(ParcacheError, BrokenExecutor):
+class WorkerDiedError(ParcacheError, RuntimeError):
     """The process that executed a job ended before the job did.
 
     ``exit_code`` is the process's; negative: the number of the signal that ended it; None where it did not get to

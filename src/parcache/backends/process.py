@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,6 +21,8 @@ from parcache.backends.slots import seconds as read_seconds
 from parcache.errors import SettingError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from parcache.backends.pool import Pool
 
 R = TypeVar("R")

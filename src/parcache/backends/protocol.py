@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 R = TypeVar("R")
 
@@ -49,7 +51,7 @@ class Backend(Protocol):
         """Execute ``function(argument)`` in a worker.
 
         Both are picklable by cloudpickle. The future fails, and only it, where the worker dies (with a
-        ``BrokenExecutor``, best a ``WorkerDiedError``) or something cannot be pickled. Executing at once and returning
+        ``WorkerDiedError``, or a ``BrokenExecutor``) or something cannot be pickled. Executing at once and returning
         a finished future is allowed.
         """
 

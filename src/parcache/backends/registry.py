@@ -9,8 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.protocol import Backend
 from parcache.errors import (
@@ -19,6 +18,9 @@ from parcache.errors import (
     InvalidBackendError,
     UnknownBackendError,
 )
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "parcache.backends"
 _BUILT_IN: Final[Mapping[str, str]] = {
@@ -33,7 +35,7 @@ Factory = Callable[..., Backend]
 
 def known_names() -> tuple[str, ...]:
     """Return the names of all backends that are built in or registered by an installed package."""
-    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
+    return tuple(sorted({*_BUILT_IN, *(point.name for point in _entry_points())}))
 
 
 def create(name: str, settings: Mapping[str, Any]) -> Backend:
@@ -62,10 +64,16 @@ def _load(name: str) -> tuple[Factory, str]:
         source = _BUILT_IN[name]
         module, _, attribute = source.partition(":")
         return getattr(importlib.import_module(module), attribute), source
-    found = [point for point in entry_points(group=GROUP) if point.name == name]
+    found = [point for point in _entry_points() if point.name == name]
     if not found:
         raise UnknownBackendError(name, known_names())
     return _load_entry_point(found[0]), found[0].value
+
+
+def _entry_points() -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points  # 7 ms that the built-in ones do without
+
+    return tuple(entry_points(group=GROUP))
 
 
 def _load_entry_point(point: EntryPoint) -> Factory:

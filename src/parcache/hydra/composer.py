@@ -26,12 +26,15 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.override_parser.types import Override
 from omegaconf import AnyNode, BooleanNode, DictConfig, FloatNode, IntegerNode, OmegaConf, StringNode
 from omegaconf.errors import OmegaConfBaseException
 
 from parcache.hydra.base import Base, Variation, listed_overrides
+from parcache.hydra.master import without_task_overrides
 from parcache.hydra.nodes import PRIMITIVES, Deferred, Place, clone, find, put
 from parcache.hydra.overrides import Assignment, Manner, OtherOverride, read_override
 from parcache.hydra.repository import ReadOnceRepository
@@ -77,6 +80,7 @@ class SweepComposer(ConfigLoader):
         self._whole: dict[tuple[str, ...], Composition] = {}
         self._master: DictConfig | None = None
         self._repository: Any = None
+        self._hydra_overrides: list[Override] = []
 
     def __getattr__(self, name: str) -> Any:
         """Hand everything else over to Hydra's loader."""
@@ -136,7 +140,7 @@ class SweepComposer(ConfigLoader):
         except Exception:  # then nothing counts as plain
             self._repository = None
             return
-        self._repository = made[1]
+        self._hydra_overrides, self._repository = made
         if self._loader is not self._given:
             self._lend(made, config_name, overrides)
 
@@ -208,8 +212,12 @@ class SweepComposer(ConfigLoader):
         return found
 
     def _composed(self, master: DictConfig, others: tuple[str, ...]) -> _Footing | None:
+        config = None
+        if not others and self._repository is not None and type(self._given) is ConfigLoaderImpl:
+            config = without_task_overrides(master, self._hydra_overrides, self._repository)
         try:
-            config = self._loader.load_sweep_config(master, list(others))
+            if config is None:
+                config = self._loader.load_sweep_config(master, list(others))
         except Exception:  # so will the job itself, and with the same error
             return None
         told, is_shared = [], True

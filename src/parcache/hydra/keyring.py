@@ -27,12 +27,11 @@ from parcache.keys.scope import Scope
 from parcache.model import Job, Key
 from parcache.run.parts import Parts
 from parcache.run.record import Explained
-from parcache.run.unit import Brief, Ticket, Unit
-from parcache.run.watch import code_refusal
 from parcache.store.store import Store
 
 if TYPE_CHECKING:
     from parcache.run.audit import Closure
+    from parcache.run.unit import Unit
 
 
 class Keyring:
@@ -91,6 +90,8 @@ class Keyring:
 
     def unit(self, job: Job, composed: ComposedJob) -> Unit:
         """Return what travels to a worker to run the job."""
+        from parcache.run.unit import Ticket, Unit  # not where every job is a hit
+
         common = self._common(composed.base)
         if job.key is None or self._store is None:
             return Unit(job.number, common, JobWork(composed.variation, ()), None)
@@ -178,7 +179,7 @@ class Keyring:
         watcher = witness.of_this_process()
         watcher.observe(fingerprint.sources)
         # What this process has imported travels by value, or runs right here.
-        self._kept[fingerprint.digest] = code_refusal(watcher, fingerprint.sources)
+        self._kept[fingerprint.digest] = witness.refusal(watcher.unproven(fingerprint.sources))
         if self._store is not None and self._writes and not self._store.has_code(fingerprint.digest):
             texts = {source.path: source.content.hex() for source in fingerprint.sources if source not in self._texts}
             self._texts.update(fingerprint.sources)
@@ -195,7 +196,9 @@ class Keyring:
         known = id(base), fingerprint.digest if fingerprint is not None else CODE_OFF
         found = self._briefs.get(known)
         if found is None and self._store is not None:
-            from importlib.metadata import version  # not where every job is a hit
+            from importlib.metadata import version
+
+            from parcache.run.unit import Brief
 
             brief = Brief(
                 self._store,

@@ -368,8 +368,15 @@ class Sweep:
 
     @property
     def _workers(self) -> int:
-        """How many jobs run at a time, as far as the backend says."""
-        return int(getattr(self._backend, "workers", None) or self._backend.capacity)
+        """How many jobs run at a time, as far as the backend says.
+
+        Raises:
+            RefusedError: The machine does not have what the backend's settings ask for.
+        """
+        try:
+            return int(getattr(self._backend, "workers", None) or self._backend.capacity)
+        except SettingError as error:
+            raise RefusedError(error) from None
 
     def _display_of(self) -> Display:
         if self._display is None:

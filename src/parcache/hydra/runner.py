@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hydra.core import utils as core_utils
 from hydra.core.singleton import Singleton
@@ -33,10 +33,11 @@ from parcache.hydra.nodes import Place, is_same, is_untouched
 from parcache.hydra.plain import drift, shown
 from parcache.model import Entry
 from parcache.run import failure
-from parcache.run.belongings import changed_by_others
 from parcache.run.lanes import SHARING, current_lane
-from parcache.run.unit import Unit
-from parcache.run.watch import Watch
+
+if TYPE_CHECKING:
+    from parcache.run.unit import Unit
+    from parcache.run.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,8 @@ class HydraRunner:
 
     def _with_environment(self, watch: Watch, named: Sequence[tuple[str, str | None]], config: Any) -> Any:
         """Call the task function; refuse to store its result where other jobs have changed what it may have read."""
+        from parcache.run.belongings import changed_by_others
+
         value = self._task_function(config)
         changed = changed_by_others(name for name, _ in named)
         if changed:

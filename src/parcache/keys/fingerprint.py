@@ -22,17 +22,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from importlib.machinery import EXTENSION_SUFFIXES
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableCodeError
 from parcache.keys.canonical import digest, encode
-from parcache.keys.closure import Closure
 from parcache.keys.code import WHOLE, Definition, Details, Fingerprint, Source, content_digest, signature
 from parcache.keys.distributions import versions
 from parcache.keys.memo import Looked, Memo, Notes, Walk, folders_of
 from parcache.keys.modules import AS_PLACED, Finder, Module, Packages, Party, has_source, is_own
 from parcache.keys.task import TaskIdentity, identify_named
-from parcache.keys.units import Table, opaque, tabulate
+
+if TYPE_CHECKING:
+    from parcache.keys.closure import Closure
+    from parcache.keys.units import Table
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +129,8 @@ class Fingerprinter:
             known = self._memo.walk(name)
             if known is not None:
                 return self._finish(known, known.found, in_memory)
+        from parcache.keys.closure import Closure  # all that walks is loaded where there is a walk: 4 ms
+
         closure = Closure(self._finder, self._table, self._identity.name)
         closure.reach(roots, names, programs)
         details, forms = self._assemble(closure)
@@ -212,7 +216,11 @@ class Fingerprinter:
         return self._read[module].table
 
     def _tabulate(self, module: Module, content: bytes, data: bytes) -> Table:
+        from parcache.keys.units import tabulate
+
         if (module.path or "").endswith(_BINARY):
+            from parcache.keys.units import opaque
+
             return opaque()
         known = self._memo.table(module, content) if self._memo is not None else None
         if known is not None:

@@ -14,13 +14,17 @@ import json
 import struct
 import sys
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from parcache.keys.canonical import digest, encode
 from parcache.keys.code import Signature, Source, content_digest, signature
 from parcache.keys.modules import Module, Party, importable_names, is_own
-from parcache.keys.units import VERSION, Table
 
+if TYPE_CHECKING:
+    from parcache.keys.units import Table
+
+# Goes up with every change of what a table or a walk holds or means.
+VERSION: Final = 2
 _SIZE: Final = struct.Struct("<I")
 _JSON: Final = json.JSONEncoder(separators=(",", ":"))
 _PYTHON: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -80,6 +84,8 @@ class Memo:
         if data is None:
             return None
         self._used[name] = data
+        from parcache.keys.units import Table  # not where all walks are known
+
         return Table.of_data(json.loads(data))
 
     def keep_table(self, module: Module, content: bytes, table: Table) -> None:

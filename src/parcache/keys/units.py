@@ -4,7 +4,8 @@ A unit is a statement at the top of a module. A compound statement (``if``, ``tr
 all that is in it. What stands under ``if __name__ == "__main__":`` is a unit that only counts where the file runs as a
 program of its own; what stands under ``if TYPE_CHECKING:`` never runs and is none.
 
-Tables hold plain data: they are kept between runs (``parcache.keys.memo``).
+Tables hold plain data: they are kept between runs (``parcache.keys.memo``, whose ``VERSION`` goes up with every change
+of what a table holds or means).
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ from parcache.keys.statements import is_type_checking, scan
 
 # A source that takes more frames to walk is too deep; Python itself compiles little that does.
 _FRAMES: Final = 1000
-# Goes up with every change of what a table holds or means.
-VERSION: Final = 2
 
 
 class Unit(NamedTuple):

@@ -314,3 +314,13 @@ def _runs_stale_bytecode(module: ModuleType, path: str, changed_ns: int) -> bool
     except (OSError, ValueError, EOFError, TypeError, SyntaxError):
         return False
     return not isinstance(stored, CodeType) or stored != compiled
+
+
+def refusal(unproven: Sequence[str]) -> str:
+    """Return why results of code that is not proven are not stored, or an empty string where all of it is."""
+    if not unproven:
+        return ""
+    return (
+        f"{', '.join(unproven)} changed after this process may have imported the earlier text. "
+        "Start the command again to store results of the code as it is now"
+    )

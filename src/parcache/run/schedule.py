@@ -19,7 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from typing import Any, Final, NamedTuple
 
 from parcache.backends.protocol import Backend
-from parcache.errors import JobTimeoutError, NoWorkerError
+from parcache.errors import JobTimeoutError, NoWorkerError, WorkerDiedError
 from parcache.model import NOT_ASKED, Entry, Outcome
 from parcache.run import failure
 from parcache.run.limits import NO_LIMITS, Limits
@@ -29,6 +29,7 @@ from parcache.run.unit import Delivery, Parcel, Unit
 from parcache.run.waiting import ParcelSize, Waiting
 from parcache.run.worker import Runner, unseal
 
+_DEATHS: Final = (WorkerDiedError, BrokenExecutor, CancelledError)
 _MAX_DEATHS: Final = 2
 # So many workers in a row, for each that may run at a time, died before they had started anything.
 _MAX_STILLBORN: Final = 8
@@ -180,7 +181,9 @@ class Schedule:
         """Find out what has become of the units of a parcel that did not come back."""
         parcel = flight.parcel
         killed_for = self._overdue.pop(parcel.id, None)
-        if not isinstance(error, (BrokenExecutor, CancelledError)):  # it could not travel: nothing of it has run
+        if not isinstance(
+            error, (WorkerDiedError, BrokenExecutor, CancelledError)
+        ):  # it could not travel: nothing of it has run
             yield from self._untravelled(parcel.units, error)
             return
         mark = self._mark(parcel)

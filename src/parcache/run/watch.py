@@ -8,7 +8,6 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from parcache.keys import witness
-from parcache.keys.code import Source
 from parcache.keys.distributions import versions
 from parcache.model import NOT_ASKED, Stored, Storing, Trace
 from parcache.run import imports
@@ -83,7 +82,7 @@ class Watch:
     def _publish(self, ticket: Ticket, brief: Brief, seen: witness.Seen, reading: Reading | None, value: Any) -> Stored:
         reason = (
             brief.refusal
-            or _unproven_refusal(seen.unproven)
+            or witness.refusal(seen.unproven)
             or _strangers_refusal(seen.strangers)
             or _distributions_refusal(brief.distributions)
             or _audit_refusal(self.trace)
@@ -110,20 +109,6 @@ class Watch:
 
 
 _BOUNDARY: Final = Watch._timed.__code__
-
-
-def code_refusal(watcher: witness.Witness, sources: Sequence[Source]) -> str:
-    """Return why the code in this process is not known to be the fingerprinted code, or an empty string."""
-    return _unproven_refusal(watcher.unproven(sources))
-
-
-def _unproven_refusal(changed: Sequence[str]) -> str:
-    if not changed:
-        return ""
-    return (
-        f"{', '.join(changed)} changed after this process may have imported the earlier text. "
-        "Start the command again to store results of the code as it is now"
-    )
 
 
 def _strangers_refusal(strangers: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from parcache.run.marks import Marker
 from parcache.run.parts import Packed, Parts, Shelf
 from parcache.run.reading import taking_up
 from parcache.run.unit import Brief, Delivery, Parcel, Sealed, Ticket, Unit
-from parcache.run.watch import Watch, code_refusal
+from parcache.run.watch import Watch
 
 if TYPE_CHECKING:
     from parcache.run.audit import Auditor
@@ -38,7 +38,6 @@ __all__ = [
     "Ticket",
     "Unit",
     "Watch",
-    "code_refusal",
     "execute_parcel",
     "install_here",
     "release",
