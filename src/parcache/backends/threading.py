@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
+from parcache.backends import machine
 from parcache.errors import SettingError
 
 R = TypeVar("R")
@@ -64,7 +65,7 @@ class ThreadingBackend:
         """As many as there are threads."""
         if self._asked is not None and self._asked > 0:
             return self._asked
-        return _cores() if self._asked is None else max(1, _cores() + 1 + self._asked)
+        return machine.cores() if self._asked is None else max(1, machine.cores() + 1 + self._asked)
 
     def start(self, initializer: Callable[[], None]) -> None:
         """Call the initializer here. Threads start with the first jobs."""
@@ -130,13 +131,6 @@ def _work(calls: queue.SimpleQueue[_Call | None]) -> None:
         del call  # its result is not to be kept while there is nothing to do
 
 
-def _cores() -> int:
-    # It takes a quarter of a second, which a sweep of nothing but hits need not wait for.
-    from joblib.externals.loky import cpu_count
-
-    return int(cpu_count())
-
-
 class _LibraryLimits:
     """Keeps numerical libraries from starting a thread for each core in each of the workers.
 
@@ -164,7 +158,7 @@ class _LibraryLimits:
             except ImportError:
                 self._is_off = True
                 return
-            self._imposed.append(threadpool_limits(limits=max(1, _cores() // self._workers)))
+            self._imposed.append(threadpool_limits(limits=max(1, machine.cores() // self._workers)))
         self._here.loaded = len(sys.modules)
 
     def lift(self) -> None:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from parcache.run.lanes import SHARING
+
 _SIGNALS: Final = tuple(
     int(getattr(signal, name))
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGPIPE", "SIGQUIT")
@@ -92,6 +94,8 @@ class Surroundings:
                 os.environ[name] = value
 
     def _restore_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():  # no other may, nor could the job
+            return
         for number, handler in self._signals:
             if handler is not None and _handler_of(number) is not handler:
                 with suppress(OSError, ValueError):
@@ -111,7 +115,7 @@ def keep() -> None:
 
 def before_job(*, is_home: bool) -> Surroundings | None:
     """Return the state that is to be restored after a job; None where other jobs run in this process meanwhile."""
-    if threading.current_thread() is not threading.main_thread():
+    if SHARING.is_on and SHARING.is_crowded:
         return None
     return Surroundings() if is_home else _baseline
 
