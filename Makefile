@@ -14,6 +14,7 @@ fuzz:
 # Edits 5000 drawn projects and compares what the fingerprint says. Fewer: FUZZFLAGS='--examples 1000'
 fuzz-code:
 	@$(PYTHON) tools/dev.py fuzz-code $(foreach flag,$(DEVFLAGS),'$(flag)') $(FUZZFLAGS)
+# Parcache beside its peers: speed, and what a job that kills its process costs. One part: BENCHFLAGS='--only torture'
 bench:
 	@$(PYTHON) tools/dev.py bench $(foreach flag,$(DEVFLAGS),'$(flag)') $(BENCHFLAGS)
 # Which edits other caching tools notice: a quarter of an hour. One tool: BENCHFLAGS='--tools joblib'

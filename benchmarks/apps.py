@@ -1,4 +1,4 @@
-"""The apps that are swept: one as small as an app can be, one with the config of a real project. Both do nothing."""
+"""The apps that are swept: as small as an app can be, with the config of a real project, and one whose jobs sleep."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,25 @@ import hydra
 @hydra.main(config_path="conf", config_name="config", version_base=None)
 def main(cfg):
     """Do nothing."""
+
+
+if __name__ == "__main__":
+    main()
+'''
+_SLEEPING: Final = '''\
+"""An app whose jobs sleep, each as long as it is told."""
+
+import time
+
+import hydra
+
+SECONDS = {seconds!r}
+
+
+@hydra.main(config_path="conf", config_name="config", version_base=None)
+def main(cfg):
+    """Sleep."""
+    time.sleep(SECONDS[cfg.lr - 1])
 
 
 if __name__ == "__main__":
@@ -123,6 +142,13 @@ class App:
 def write_small_app(folder: Path) -> App:
     """Write an app with a config of three lines and an empty task."""
     _write(folder / "app.py", _PROGRAM)
+    _write(folder / "conf" / "config.yaml", SMALL_CONFIG)
+    return App(folder)
+
+
+def write_sleeping_app(folder: Path, seconds: Sequence[float]) -> App:
+    """Write an app whose jobs, in the order of the sweep, sleep for so many seconds."""
+    _write(folder / "app.py", _SLEEPING.format(seconds=list(seconds)))
     _write(folder / "conf" / "config.yaml", SMALL_CONFIG)
     return App(folder)
 

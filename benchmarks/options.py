@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-PARTS: Final = ("sweeps", "keying", "code", "store", "dispatch", "startup")
+PARTS: Final = ("sweeps", "keying", "code", "store", "dispatch", "startup", "order", "torture")
 _RESULTS: Final = Path(__file__).resolve().parent / "results.json"
 _WORK: Final = Path(tempfile.gettempdir())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.series import Finding, Part, Series, Table, ratios
+from benchmarks.series import Finding, Grid, Part, Series, Table, ratios
 
 _PACKAGES: Final = (
     "parcache",
@@ -77,7 +77,7 @@ def number(value: float) -> str:
 
 def render(part: Part) -> str:
     """Return all of a part as text."""
-    blocks = [render_table(table) for table in part.tables]
+    blocks = [*(render_table(table) for table in part.tables), *(render_grid(grid) for grid in part.grids)]
     if part.findings:
         blocks.append("\n".join(render_finding(finding) for finding in part.findings))
     if part.notes:
@@ -88,15 +88,24 @@ def render(part: Part) -> str:
 def render_table(table: Table) -> str:
     """Return a table's lines: a title, and for each series its rounds, extremes, median and ratio to the first."""
     head = ["", "rounds", "min", "median", "max", "÷ first"]
-    rows = [head, *(_row(series, table) for series in table.series)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return _aligned(table.title, [head, *(_row(series, table) for series in table.series)])
+
+
+def render_grid(grid: Grid) -> str:
+    """Return a grid's lines: a title, the columns' names, and each row's name and cells."""
+    return _aligned(grid.title, [["", *grid.columns], *([name, *cells] for name, cells in grid.rows)])
+
+
+def _aligned(title: str, rows: Sequence[Sequence[str]]) -> str:
+    """Put rows of as many cells under a title, names to the left, all else to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
             [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         )
         for row in rows
     ]
-    return "\n".join([table.title, *(line.rstrip() for line in lines)])
+    return "\n".join([title, *(line.rstrip() for line in lines)])
 
 
 def _row(series: Series, table: Table) -> list[str]:

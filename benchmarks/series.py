@@ -30,6 +30,15 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """What was counted or found, as text: a cell for each column in every row, which has a name."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """What a finding should come to: at least, or at most, ``limit``."""
 
@@ -59,6 +68,7 @@ class Part:
     tables: list[Table] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    grids: list[Grid] = field(default_factory=list)
 
 
 def samples_of(series: Mapping[str, Series], name: str) -> tuple[float, ...]:

@@ -11,11 +11,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from benchmarks import folders
-from benchmarks.apps import WIDE_GROUPS, write_small_app, write_wide_app
+from benchmarks.apps import WIDE_GROUPS, write_sleeping_app, write_small_app, write_wide_app
 from benchmarks.clock import Contestant, FailedRunError, run_program, take_turns
 from benchmarks.options import PARTS, read_options
-from benchmarks.report import as_json, quantity, render, render_finding, render_table, save
-from benchmarks.series import Finding, Goal, Part, Series, Table, differences, ratios, sums
+from benchmarks.order import MIXES, scaled
+from benchmarks.report import as_json, quantity, render, render_finding, render_grid, render_table, save
+from benchmarks.series import Finding, Goal, Grid, Part, Series, Table, differences, ratios, sums
 from benchmarks.startup import least_of_each
 
 pytestmark = pytest.mark.any_hydra
@@ -76,6 +77,17 @@ def test_table_shows_extremes_median_and_ratio_to_the_first() -> None:
     assert head.split() == ["rounds", "min", "median", "max", "÷", "first"]
     assert first.split() == ["basic", "3", "2.00", "s", "4.00", "s", "6.00", "s", "1.00"]
     assert second.split() == ["warm", "3", "1.00", "s", "1.00", "s", "1.00", "s", "0.250"]
+
+
+def test_grid_shows_a_row_for_each_name_and_a_cell_for_each_column() -> None:
+    """Names stand to the left, cells under their columns."""
+    shown = render_grid(Grid("counts", ("theirs", "ours"), (("a crash", ("7", "19")), ("nothing", ("20", "20")))))
+    assert shown.splitlines() == [
+        "counts",
+        "         theirs  ours",
+        "a crash       7    19",
+        "nothing      20    20",
+    ]
 
 
 def test_finding_states_its_goal_and_whether_it_is_met() -> None:
@@ -150,6 +162,17 @@ def test_small_app_sweeps_and_its_folders_are_copied_byte_for_byte(tmp_path: Pat
         assert all(folders.read_template(str(target / str(number))) == shape for number in range(3))
 
 
+def test_sleeping_app_sleeps_as_long_as_each_job_is_told(tmp_path: Path) -> None:
+    """The jobs of the sweep take their times in the order given, and a run time that is scaled keeps its share."""
+    app = write_sleeping_app(tmp_path / "app", [0.0, 0.3])
+    kept = app.fresh("kept")
+    assert app.sweep(2, "hydra/launcher=basic", keep=kept).wall_s > 0.3
+    for recorded in MIXES.values():
+        found = scaled(recorded, 6.0)
+        assert sum(found) == pytest.approx(6.0, abs=0.01)
+        assert found[-1] / found[0] == pytest.approx(recorded[-1] / recorded[0], rel=0.02)
+
+
 def test_options_choose_parts_and_refuse_unknown_ones(capsys: pytest.CaptureFixture[str]) -> None:
     """All parts run unless some are named; a profile runs alone; a misspelled part is refused."""
     assert read_options([]).parts == PARTS
@@ -172,3 +195,6 @@ def test_results_are_saved_by_part(tmp_path: Path) -> None:
     assert found["store"]["tables"][0]["series"][0]["samples"] == [0.5, 0.25]
     assert found["store"]["machine"] == {"cores": 2}
     assert render(part).startswith("== store")
+    part.grids.append(Grid("counted", ("ours",), (("a crash", ("19",)),)))
+    assert "counted" in render(part)
+    assert as_json(part, {}, [])["grids"][0]["rows"] == (("a crash", ("19",)),)
