@@ -451,3 +451,62 @@ def test_worker_of_a_sweep_with_a_failure_ends_as_python_programs_do(deeds: Proj
     )
     sweep(deeds, ["-m", "hydra/launcher=parcache", "hydra.launcher.backend.workers=1"], "raises")
     assert deeds.executions() == ["left"]
+
+
+def test_workers_that_all_end_while_they_get_ready_end_the_sweep_soon(deeds: Project) -> None:
+    """A crash on import, in workers alone, is told as what it is, and costs no worker for each job."""
+    deeds.write(
+        deeds="""
+        import os
+
+        if "PARCACHE_SLOT" in os.environ:
+            with open(os.environ["RUNS"], "a") as file:
+                file.write("started\\n")
+            os._exit(3)
+
+        def healthy(cfg):
+            return cfg.n
+        """
+    )
+    result = deeds.run("-m", "hydra/launcher=parcache", "hydra.launcher.backend.workers=1", "n=range(100)")
+    assert "workers in a row ended before they had started a job" in result.out
+    assert "os._exit(3)" in result.out
+    assert "100 misses, 100 failed" in result.summary
+    assert len(deeds.executions()) < 30
+
+
+def test_failures_of_all_batches_count_as_those_of_one_sweep(deeds: Project) -> None:
+    """A sweeper that goes on after failures is stopped when all its batches together have had too many."""
+    deeds.write(
+        hydra_plugins__patient="""
+        from dataclasses import dataclass
+
+        from hydra.core.config_store import ConfigStore
+        from hydra.core.plugins import Plugins
+        from hydra.plugins.sweeper import Sweeper
+
+        @dataclass
+        class Config:
+            _target_: str = "hydra_plugins.patient.PatientSweeper"
+
+        ConfigStore.instance().store(group="hydra/sweeper", name="patient", node=Config)
+
+        class PatientSweeper(Sweeper):
+            def setup(self, *, hydra_context, task_function, config):
+                self.launcher = Plugins.instance().instantiate_launcher(
+                    hydra_context=hydra_context, task_function=task_function, config=config
+                )
+
+            def sweep(self, arguments):
+                for number in range(0, 12, 2):
+                    jobs = [[f"n={number}"], [f"n={number + 1}", "deed=raises"]]
+                    self.launcher.launch([[*arguments, *job] for job in jobs], initial_job_idx=number)
+        """
+    )
+    more = ("hydra/sweeper=patient", "hydra.sweep.dir=out")
+    result = deeds.run("-m", "hydra/launcher=parcache", *more, "hydra.launcher.failures.max_failures=2")
+    assert result.code == 1
+    folder = deeds.folder / "out"
+    assert numbers(folder, "failed") == [1, 3, 5]
+    assert numbers(folder, "completed") == [0, 2, 4]
+    assert "6 misses, 3 failed" in result.summary

@@ -210,7 +210,8 @@ class Schedule:
                 yield Recovered(unit.number, entry)
             else:
                 units.append(unit)
-        if mark is None and (self._has_marks or len(parcel.units) > 1):
+        was_ready = getattr(error, "was_ready", True)
+        if mark is None and (self._has_marks or len(parcel.units) > 1 or not was_ready):
             # Or it had ended, and the worker began another before its report was read.
             if units:
                 yield from self._never_started(tuple(units), error)
@@ -253,15 +254,17 @@ class Schedule:
     def _never_started(self, units: tuple[Unit, ...], error: BaseException) -> Iterator[Event]:
         self._stillborn += 1
         if self._stillborn < _MAX_STILLBORN * max(2, self._backend.capacity):
-            if self._has_marks:
+            if self._has_marks or not getattr(error, "was_ready", True):
                 self._waiting.give_back(units)
             else:
                 for unit in units:
                     self._waiting.give_back_alone(unit)
             return
         problem = NoWorkerError(self._stillborn, failure.text(error))
-        for unit in units:
-            yield self._ended(unit, _without_report(unit, problem), is_final=True)
+        # Nor would the others: a thousand jobs are not to start two thousand workers.
+        for number in (*(unit.number for unit in units), *self._waiting.drop()):
+            self.failed += 1
+            yield Outcome(number, None, problem, 0.0, NOT_ASKED)
 
     def _mark(self, parcel: Parcel) -> Mark | None:
         marks = self._crew.marks.read()
