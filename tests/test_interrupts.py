@@ -76,9 +76,9 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_of_a_sweep_keeps_what_is_done_and_says_what_is_not(waiting: Project, number: signal.Signals) -> None:
-    """One Ctrl-C, to all processes of the terminal, or one SIGTERM: exit code 130, a journal of it, no process left."""
+    """One Ctrl-C, to all processes of the terminal, SIGTERM or SIGHUP: code 130, a journal of it, no process left."""
     process = start(waiting, "hydra.launcher.backend.workers=2")
     until(lambda: len(waiting.executions()) == 4, "two jobs are done and two run")
     if number == signal.SIGINT:
@@ -134,8 +134,13 @@ def test_interrupt_swallowed_by_a_task_still_ends_the_sweep(waiting: Project) ->
     assert ends(waiting.folder / "out")[1] == ["cancelled"]
 
 
-def test_interrupt_that_comes_twice_ends_the_process_at_once(waiting: Project) -> None:
-    """With a task that cannot be interrupted, the second Ctrl-C ends all."""
+def test_interrupt_that_comes_twice_ends_the_process_at_once(
+    waiting: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a task that cannot be interrupted, the second Ctrl-C ends all and leaves no temporary file."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     process = start(waiting, "hydra/launcher/backend=serial", "stubborn=true")
     until(lambda: len(waiting.executions()) == 3, "the third job runs")
     process.send_signal(signal.SIGINT)
@@ -144,6 +149,7 @@ def test_interrupt_that_comes_twice_ends_the_process_at_once(waiting: Project) -
     code, out = finish(process)
     assert code == 130, out
     assert processes_of(waiting) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_interrupted_sweep_goes_on_where_it_stopped(waiting: Project) -> None:

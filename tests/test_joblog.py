@@ -460,3 +460,25 @@ def test_lines_of_a_config_that_does_more_are_none(conf: dict[str, Any]) -> None
     """Files that are truncated, encoded, or opened for others than the root logger, take the real handlers."""
     record = logging.LogRecord("app", logging.INFO, __file__, 1, "x", (), None)
     assert JobLogging(has_whitelist=HAS_WHITELIST).lines(conf, record) is None
+
+
+@pytest.mark.parametrize("step", ["createLock", "setFormatter"])
+def test_interrupt_while_a_handler_is_made_leaves_logging_fit_to_be_set_up(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ctrl-C in the middle of a job's logging does not make the next set-up fail by an unfinished handler."""
+    with fresh_logging(tmp_path / "logs"):
+        fast = JobLogging(has_whitelist=HAS_WHITELIST)
+        fast.configure(JOB)
+
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(logging.Handler, step, interrupted)
+            with pytest.raises(KeyboardInterrupt) as caught:
+                fast.configure(JOB)
+        fast.configure(JOB)
+        logging.getLogger().info("here")
+        assert caught.traceback  # it keeps the handler alive, as the traceback of any interrupt does
+        assert "here" in (tmp_path / "logs" / "job.log").read_text()

@@ -41,6 +41,12 @@ DEEDS = """
             problems.append("has another environment")
         if signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL or signal.getitimer(signal.ITIMER_REAL)[0]:
             problems.append("has another's signals")
+        if signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+            problems.append("has signals blocked")
+        mask = os.umask(0o22)
+        os.umask(mask)
+        if mask == 0o777:
+            problems.append("has another's umask")
         if logging.root.manager.disable or not logging.getLogger().isEnabledFor(logging.INFO):
             problems.append("cannot log")
         if sys.stdout.closed or sys.stdout.fileno() != 1 or sys.getrecursionlimit() < 500:
@@ -118,6 +124,14 @@ DEEDS = """
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         return cfg.n
 
+    def blocked_signals(cfg):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        return cfg.n
+
+    def umask(cfg):
+        os.umask(0o777)
+        return cfg.n
+
     def streams(cfg):
         sys.stdout = open(os.devnull, "w")
         sys.stderr = None
@@ -163,6 +177,8 @@ CHANGING = (
     "deleted_directory",
     "environment",
     "signals",
+    "blocked_signals",
+    "umask",
     "streams",
     "root_logger",
     "recursion_limit",
@@ -366,3 +382,131 @@ def test_fresh_process_gives_each_job_a_worker_of_its_own(deeds: Project) -> Non
     more = ("hydra.launcher.backend.fresh_process=true",)
     sweep(deeds, ["-m", "hydra/launcher=parcache"], *["healthy"] * 3, more=more)[0].check()
     assert len(set(deeds.executions())) == 6
+
+
+def test_fork_that_comes_back_from_its_job_ends_there(deeds: Project, launcher: list[str]) -> None:
+    """A process that a task has forked and that leaves the task, by a value or an error, ends and stores nothing."""
+    deeds.write(
+        deeds="""
+        import os
+
+        def healthy(cfg):
+            with open(os.environ["RUNS"], "a") as file:
+                file.write(f"{cfg.n}\\n")
+            return cfg.n
+
+        def forks(cfg):
+            pid = os.fork()
+            if pid == 0:
+                return -1
+            raise RuntimeError(f"the fork ended with {os.waitpid(pid, 0)[1]}")
+
+        def forks_to_fail(cfg):
+            pid = os.fork()
+            if pid == 0:
+                raise ValueError("in the fork")
+            raise RuntimeError(f"the fork ended with {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}")
+        """
+    )
+    names = ("forks", "forks_to_fail")
+    result, folder = sweep(deeds, launcher, *names)
+    check(deeds, result, folder, names, 4)
+    assert "the fork ended with 0" in result.out
+    assert "the fork ended with 1" in result.out
+    assert "ValueError: in the fork" in result.err
+    assert sorted(deeds.executions()) == ["1", "3"]
+    assert len(deeds.entries()) == 2
+
+
+def test_process_pool_of_a_job_is_ended_as_ever(deeds: Project, launcher: list[str]) -> None:
+    """Processes that a job forks end by SIGTERM as multiprocessing means them to, in the sweeping process, too."""
+    deeds.write(
+        deeds="""
+        import multiprocessing
+
+        def healthy(cfg):
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                return sum(pool.map(abs, range(4)))
+        """
+    )
+    result, folder = sweep(deeds, launcher, "healthy")
+    check(deeds, result.check(), folder, (), 2)
+    assert "KeyboardInterrupt" not in result.err
+
+
+def test_worker_of_a_sweep_with_a_failure_ends_as_python_programs_do(deeds: Project) -> None:
+    """What healthy jobs leave to be done at the end of their process is done, whether or not another job fails."""
+    deeds.write(
+        deeds="""
+        import atexit
+        import os
+
+        def healthy(cfg):
+            atexit.register(lambda: open(os.environ["RUNS"], "a").write("left\\n"))
+            return cfg.n
+
+        def raises(cfg):
+            raise ValueError("no")
+        """
+    )
+    sweep(deeds, ["-m", "hydra/launcher=parcache", "hydra.launcher.backend.workers=1"], "raises")
+    assert deeds.executions() == ["left"]
+
+
+def test_workers_that_all_end_while_they_get_ready_end_the_sweep_soon(deeds: Project) -> None:
+    """A crash on import, in workers alone, is told as what it is, and costs no worker for each job."""
+    deeds.write(
+        deeds="""
+        import os
+
+        if "PARCACHE_SLOT" in os.environ:
+            with open(os.environ["RUNS"], "a") as file:
+                file.write("started\\n")
+            os._exit(3)
+
+        def healthy(cfg):
+            return cfg.n
+        """
+    )
+    result = deeds.run("-m", "hydra/launcher=parcache", "hydra.launcher.backend.workers=1", "n=range(100)")
+    assert "workers in a row ended before they had started a job" in result.out
+    assert "os._exit(3)" in result.out
+    assert "100 misses, 100 failed" in result.summary
+    assert len(deeds.executions()) < 30
+
+
+def test_failures_of_all_batches_count_as_those_of_one_sweep(deeds: Project) -> None:
+    """A sweeper that goes on after failures is stopped when all its batches together have had too many."""
+    deeds.write(
+        hydra_plugins__patient="""
+        from dataclasses import dataclass
+
+        from hydra.core.config_store import ConfigStore
+        from hydra.core.plugins import Plugins
+        from hydra.plugins.sweeper import Sweeper
+
+        @dataclass
+        class Config:
+            _target_: str = "hydra_plugins.patient.PatientSweeper"
+
+        ConfigStore.instance().store(group="hydra/sweeper", name="patient", node=Config)
+
+        class PatientSweeper(Sweeper):
+            def setup(self, *, hydra_context, task_function, config):
+                self.launcher = Plugins.instance().instantiate_launcher(
+                    hydra_context=hydra_context, task_function=task_function, config=config
+                )
+
+            def sweep(self, arguments):
+                for number in range(0, 12, 2):
+                    jobs = [[f"n={number}"], [f"n={number + 1}", "deed=raises"]]
+                    self.launcher.launch([[*arguments, *job] for job in jobs], initial_job_idx=number)
+        """
+    )
+    more = ("hydra/sweeper=patient", "hydra.sweep.dir=out")
+    result = deeds.run("-m", "hydra/launcher=parcache", *more, "hydra.launcher.failures.max_failures=2")
+    assert result.code == 1
+    folder = deeds.folder / "out"
+    assert numbers(folder, "failed") == [1, 3, 5]
+    assert numbers(folder, "completed") == [0, 2, 4]
+    assert "6 misses, 3 failed" in result.summary

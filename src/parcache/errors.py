@@ -365,12 +365,12 @@ class WorkerDiedError(ParcacheError, RuntimeError):
     """The process that executed a job ended before the job did.
 
     ``exit_code`` is the process's; negative: the number of the signal that ended it; None where it did not get to
-    execute the job. ``reason`` is that in plain words.
+    execute the job. ``reason`` is that in plain words. ``was_ready``: it had got as far as executing jobs.
     """
 
-    def __init__(self, exit_code: int | None, reason: str) -> None:
-        super().__init__(exit_code, reason)
-        self.exit_code, self.reason = exit_code, reason
+    def __init__(self, exit_code: int | None, reason: str, was_ready: bool = True) -> None:
+        super().__init__(exit_code, reason, was_ready)
+        self.exit_code, self.reason, self.was_ready = exit_code, reason, was_ready
 
     def __str__(self) -> str:
         """Say how the process ended."""

@@ -247,7 +247,7 @@ class Pool:
         if worker.was_killed:
             error = WorkerDiedError(error.exit_code, "it was stopped")
         elif not worker.is_ready:
-            error = WorkerDiedError(error.exit_code, f"{error.reason} while it got ready")
+            error = WorkerDiedError(error.exit_code, f"{error.reason} while it got ready", was_ready=False)
             begun = [call for call in calls[:1] if call.starts == _STARTS or not self._gets_ready]
         if self._was_cancelled:
             begun = calls

@@ -24,6 +24,7 @@ from hydra.core.utils import configure_log
 
 # Logging is set up by one thread at a time, whatever it is that is set up.
 LOCK: Final = threading.RLock()
+_LOCK_TYPE: Final = type(LOCK)
 _MAX_KNOWN: Final = 64
 _CONFIG_KEYS: Final = frozenset({"version", "formatters", "handlers", "loggers", "root", "disable_existing_loggers"})
 _STREAMS: Final = {"ext://sys.stdout": "stdout", "ext://sys.stderr": "stderr"}
@@ -282,7 +283,19 @@ def _carry_out(plan: _Plan | None, filenames: Mapping[str, str]) -> bool:
             _set_up(logging.getLogger(), plan.root, handlers)
     except Exception:
         return False
+    except BaseException:  # a Ctrl-C
+        _forget_half_made()
+        raise
     return True
+
+
+def _forget_half_made() -> None:
+    """Take handlers off the registry that were not finished: whatever closes all handlers would fail by them."""
+    for reference in _logging._handlerList[:]:
+        handler = reference()
+        is_made = isinstance(getattr(handler, "lock", None), _LOCK_TYPE)
+        if not is_made or (isinstance(handler, logging.StreamHandler) and not hasattr(handler, "stream")):
+            _logging._handlerList.remove(reference)
 
 
 def _set_up_loggers(plan: _Plan, handlers: Mapping[str, logging.Handler]) -> None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from parcache.hydra.dry_run import DryRun
     from parcache.progress.snapshot import Display
     from parcache.run.audited import Audited
+    from parcache.run.batch import Batch
     from parcache.run.interrupt import Interrupts
     from parcache.run.marks import Marks
     from parcache.run.schedule import Schedule
@@ -98,6 +99,7 @@ class Sweep:
         self._token = secrets.token_hex(8)
         self._parts = Parts()
         self._schedule: Schedule | None = None
+        self._batch: Batch | None = None
         self._end_sharing: Callable[[], None] | None = None
         self._started_s = time.perf_counter()
         self._started_ns = time.time_ns()
@@ -210,8 +212,8 @@ class Sweep:
         if len(plan.misses) > 1:
             expected = self._expected_times(plan.misses)
             plan = self._ordered(plan, expected)
-        batch = Batch(plan, {job.number: job for job in jobs}, unit_of, self._cache.read_back)
-        with Interrupts(partial(self._backend.stop, cancel=True)) as interrupts, ExitStack() as stack:
+        batch = self._batch = Batch(plan, {job.number: job for job in jobs}, unit_of, self._cache.read_back)
+        with Interrupts(self._abandon) as interrupts, ExitStack() as stack:
             display = self._display_of()
             marks = self._marks()
             status = Status(
@@ -241,23 +243,19 @@ class Sweep:
                 if event.outcome.stored.reason:
                     self._cache.warn(f"Results are not stored: {event.outcome.stored.reason}.", number)
         if schedule.is_over:
-            running = self._running_numbers()
-            self._stop(cancel=True)
-            self._ledger.interrupted(running)
+            self._end_early()
             _ = self._ledger.first_failure().return_value  # raises what the job raised
 
     @contextmanager
     def _keeping_books(self, explain: Callable[[int], Explained | None]) -> Iterator[None]:
         ledger = self._ledger
         failed_before = ledger.tally.failed
-        is_whole = False
+        has_ended = False
         try:
             yield
-            is_whole = ledger.tally.failed == failed_before
+            has_ended = True
         except KeyboardInterrupt:
-            running = self._running_numbers()
-            self._stop(cancel=True)
-            ledger.interrupted(running)
+            self._end_early()
             self._tell_interrupt()
             if self._collector is None:
                 from parcache.run.interrupt import EXIT_CODE
@@ -266,15 +264,31 @@ class Sweep:
             raise
         finally:
             # After a failure the sweeper most often raises, and Hydra 1.3 then tells nobody that the sweep is over.
-            if not is_whole:
-                self._stop(cancel=True)
+            if not has_ended or ledger.tally.failed > failed_before:
+                self._stop(cancel=not has_ended)
             if ledger.recorder is not None:
                 ledger.recorder.close(explain)
             self._ended_s = time.perf_counter()
 
+    def _end_early(self) -> None:
+        """End what runs, and take note of what has become of it."""
+        schedule, batch, running = self._schedule, self._batch, self._running_numbers()
+        self._stop(cancel=True)
+        if schedule is not None and batch is not None:
+            for event in batch.left(schedule):
+                self._ledger.take(event)
+        self._ledger.interrupted(running)
+
+    def _abandon(self) -> None:
+        """Leave nothing behind in a process that is about to end, whatever it was at."""
+        schedule = self._schedule
+        self._backend.stop(cancel=True)
+        if schedule is not None:
+            schedule.marks.close()
+
     def _tell_interrupt(self) -> None:
         self._runner.configure_logging()
-        done = len(self._ledger.returns) - len(self._ledger.failures)
+        done = sum(each.status is JobStatus.COMPLETED for each in self._ledger.returns.values())
         where = "" if self._cache.writes else " (nothing was stored)"
         log.warning("Interrupted. %d jobs of this batch are done%s. Run the same command again to go on", done, where)
 
@@ -306,7 +320,8 @@ class Sweep:
                 marks.close()
                 raise RefusedError(error) from None
             crew = Crew(self._backend, self._runner, partial(execute_parcel, self._token), self._parts, marks)
-            self._schedule = Schedule(crew, self._settings.limits, sent=self._ledger.sent)
+            failed = self._ledger.tally.failed  # of earlier batches, whose workers have ended
+            self._schedule = Schedule(crew, self._settings.limits, failed=failed, sent=self._ledger.sent)
         self._schedule.is_interrupted = lambda: interrupts.is_requested
         return self._schedule
 

@@ -50,6 +50,7 @@ class Ledger:
         self.returns: dict[int, JobReturn] = {}
         """By job number: those of the batch that have ended."""
         self.failures: list[FailedJob] = []
+        self._last_failed: JobReturn | None = None
         self.tally = Tally()
 
     def begin(self, jobs: Mapping[int, ComposedJob], plan: Plan) -> None:
@@ -86,12 +87,15 @@ class Ledger:
         self._journal.note("cancelled", sorted(left.difference(running)))
 
     def first_failure(self) -> JobReturn:
-        """Return what stands for the job of this batch that failed first.
+        """Return what stands for the job of this batch that failed first, or for one of an earlier batch.
 
         Raises:
-            StopIteration: None has failed.
+            LookupError: None has failed.
         """
-        return next(each for each in self.returns.values() if each.status is JobStatus.FAILED)
+        failed = [each for each in self.returns.values() if each.status is JobStatus.FAILED]
+        if not failed and self._last_failed is not None:
+            return self._last_failed
+        return failed[0]
 
     def tell_failures(self) -> None:
         """Log the jobs that failed, each with its cause."""
@@ -123,9 +127,10 @@ class Ledger:
             self._journal.note("completed", (number,), run_time_s=round(outcome.run_time_s, 6))
             log.debug("#%d %s: done in %.3g s", number, " ".join(job.overrides), outcome.run_time_s)
             return
-        cause = f"{type(error).__name__}: {failure.text(error)}".splitlines()[0]
+        cause = _first_line(f"{type(error).__name__}: {failure.text(error)}")
         self._record(event.job, Status.FAILED, cause)
         self._journal.note("failed", (number,), error=cause)
+        self._last_failed = report
         failed = FailedJob(number, job.overrides, cause, _log_file(job))
         self.failures.append(failed)
         log.error("%s", failed)
@@ -142,7 +147,7 @@ class Ledger:
             self.tally += Tally(duplicates=1, saved_s=run_time_s)
 
     def _again(self, event: Again) -> None:
-        self._journal.note("retry", (event.job.number,), attempt=event.attempt, error=event.reason.splitlines()[0])
+        self._journal.note("retry", (event.job.number,), attempt=event.attempt, error=_first_line(event.reason))
         overrides = " ".join(event.job.overrides)
         log.warning("#%d %s: runs again after: %s", event.job.number, overrides, event.reason)
 
@@ -150,6 +155,10 @@ class Ledger:
         if self.recorder is not None:
             self.recorder.ended(job.number, status, reason)
             self.recorder.took(job, run_time_s)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0].rstrip("\r")
 
 
 def _log_file(job: ComposedJob) -> str:

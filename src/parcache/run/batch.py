@@ -54,6 +54,11 @@ class Batch:
         if not schedule.is_over:
             yield from self._run(again, schedule)
 
+    def left(self, schedule: Schedule) -> Iterator[Found]:
+        """Yield the jobs that had published when their workers were ended with the sweep."""
+        for number, entry in schedule.left():
+            yield Found(self._jobs[number], entry, ran=True)
+
     def _run(self, numbers: list[int], schedule: Schedule) -> Iterator[Event]:
         jobs = self._jobs
         for event in schedule.run(numbers, lambda number: self._unit_of(jobs[number]), self.recover):

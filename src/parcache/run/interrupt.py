@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while jobs run: the first ends the sweep in order, the second ends the process at once."""
+"""Ctrl-C, SIGTERM and SIGHUP while jobs run: the first ends the sweep in order, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final
 
@@ -14,11 +15,20 @@ EXIT_CODE: Final = 130
 _GRACE_S: Final = 3.0
 
 
+_TAKEN: Final = (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+    # The terminal is gone. Workers are in sessions of their own: no one but the sweeping process is told.
+    *((number, signal.SIG_DFL) for number in (getattr(signal, "SIGHUP", None),) if number is not None),
+)
+
+
 class Interrupts:
-    """A context in which SIGINT and SIGTERM raise KeyboardInterrupt once, and end the process the second time.
+    """A context in which such a signal raises KeyboardInterrupt once, and ends the process the second time.
 
     Signals are taken over only in the main thread, and only where nobody else has taken them: a handler of the user's
-    own keeps its signal. ``kill`` is called before the process ends at once, in a thread of its own, for at most 3 s.
+    own keeps its signal. What a job forks in this process has them as they were. ``kill`` is called before the process
+    ends at once, in a thread of its own, for at most 3 s.
     """
 
     def __init__(self, kill: Callable[[], None]) -> None:
@@ -29,19 +39,26 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            for number, default in _TAKEN:
                 before = signal.getsignal(number)
                 if before is default or before == default:
                     signal.signal(number, self._handle)
                     self._before.append((number, before))
+        if self._before:
+            _forked.hold(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before:
+        _forked.let_go(self)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Have signals handled as they were before. Later calls do nothing."""
+        before, self._before = self._before, []
+        for number, handler in before:
             signal.signal(number, handler)
-        self._before.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.is_requested:
@@ -52,3 +69,29 @@ class Interrupts:
         thread.start()
         thread.join(_GRACE_S)
         os._exit(EXIT_CODE)
+
+
+class _Forked:
+    """Gives signals back in forks of this process: multiprocessing ends its own by SIGTERM, which is to end them."""
+
+    def __init__(self) -> None:
+        self._held: list[Interrupts] = []
+        self._is_hooked = False
+
+    def hold(self, interrupts: Interrupts) -> None:
+        self._held.append(interrupts)
+        if not self._is_hooked and hasattr(os, "register_at_fork"):
+            self._is_hooked = True  # for good: such hooks cannot be taken back
+            os.register_at_fork(after_in_child=self._give_back)
+
+    def let_go(self, interrupts: Interrupts) -> None:
+        if interrupts in self._held:
+            self._held.remove(interrupts)
+
+    def _give_back(self) -> None:
+        while self._held:
+            with suppress(ValueError):  # an interpreter of its own beside the main one
+                self._held.pop().give_back()
+
+
+_forked: Final = _Forked()

@@ -59,6 +59,13 @@ class Journal:
             os.close(self._descriptor)
         self._descriptor = None
 
+    def _ends_a_line(self) -> bool:
+        """Tell whether what was written before, on a disk that was full perhaps, is whole."""
+        with open(self._path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            return file.read(1) in (b"", b"\n")
+
     def _write(self, line: dict[str, Any]) -> None:
         text = _JSON.encode(line) + "\n"
         if self._heading is not None:
@@ -68,6 +75,8 @@ class Journal:
             if self._descriptor is None:
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
                 self._descriptor = os.open(self._path, flags, 0o666)
+                if not self._ends_a_line():
+                    text = "\n" + text
             if self._descriptor >= 0:
                 os.write(self._descriptor, text.encode("ascii"))
         except OSError as error:

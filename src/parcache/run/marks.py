@@ -20,6 +20,7 @@ import struct
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -71,6 +72,8 @@ class Marks:
 
     def __init__(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="parcache-marks-")
+        # Also where a sweep is left that nobody closes: by an exception of its sweeper, between two batches.
+        self._remove = weakref.finalize(self, _remove, self.folder, os.getpid())
 
     def read(self) -> dict[int, Mark]:
         """Return the marks by parcel, those of parcels that are long finished among them."""
@@ -87,7 +90,7 @@ class Marks:
 
     def close(self) -> None:
         """Delete the folder. Later calls do nothing."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove()
 
     def _mark(self, path: str) -> Mark | None:
         try:
@@ -99,3 +102,8 @@ class Marks:
         if check != parcel ^ number ^ bits:
             return None  # it is being written
         return Mark(parcel, number, _BITS.unpack(_WORD.pack(bits))[0])
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # forks of the sweeping process end, too
+        shutil.rmtree(folder, ignore_errors=True)

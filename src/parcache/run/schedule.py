@@ -77,8 +77,9 @@ class _Flight(NamedTuple):
 class Schedule:
     """Runs units on a crew, batch after batch, within the limits of one sweep.
 
-    ``sent`` is told the numbers of units that travel together. ``is_interrupted`` tells between two units that the
-    sweep is to end, where what ran has swallowed the KeyboardInterrupt.
+    ``failed`` units have failed before. ``sent`` is told the numbers of units that travel together.
+    ``is_interrupted`` tells between two units that the sweep is to end, where what ran has swallowed the
+    KeyboardInterrupt.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Schedule:
         crew: Crew,
         limits: Limits = NO_LIMITS,
         *,
+        failed: int = 0,
         sent: Callable[[Sequence[int]], None] = lambda _: None,
         is_interrupted: Callable[[], bool] = lambda: False,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -110,7 +112,7 @@ class Schedule:
         self._deaths: Counter[int] = Counter()  # by unit: workers that died over it
         self._stillborn = 0
         self._has_marks = False
-        self.failed = 0
+        self.failed = failed
         """How many units have failed for good."""
 
     @property
@@ -122,7 +124,7 @@ class Schedule:
         """Yield what becomes of these units, in the order in which it does. At most ``capacity`` parcels are in flight.
 
         Each unit has one Outcome or is Recovered in the end; not all do where the limits are reached: what then runs is
-        ended, where the backend can do that, and nothing else is started.
+        to be ended by the backend's owner, where the backend can do that, else waited for, and nothing else is started.
         """
         self._waiting, self._recover = Waiting(numbers, unit_of), recover
         while self._running or self._waiting:
@@ -135,6 +137,20 @@ class Schedule:
                 yield from self._end()
                 return
             self._stop_overdue()
+
+    def left(self) -> Iterator[Recovered]:
+        """Yield, of the units that were in flight when the sweep was ended, those that have published all the same.
+
+        Asked when their workers are gone: until then they may publish.
+        """
+        flights = list(self._running.values())
+        self._running.clear()
+        self._waiting.drop()
+        for flight in flights:
+            for unit in flight.parcel.units:
+                entry = self._recover(unit.number, flight.sent_ns)
+                if entry is not None:
+                    yield Recovered(unit.number, entry)
 
     def _fill(self) -> Future[Delivery] | None:
         """Send out what there is room for; returns a future that has ended at once, before anything else is sent."""
@@ -194,7 +210,8 @@ class Schedule:
                 yield Recovered(unit.number, entry)
             else:
                 units.append(unit)
-        if mark is None and (self._has_marks or len(parcel.units) > 1):
+        was_ready = getattr(error, "was_ready", True)
+        if mark is None and (self._has_marks or len(parcel.units) > 1 or not was_ready):
             # Or it had ended, and the worker began another before its report was read.
             if units:
                 yield from self._never_started(tuple(units), error)
@@ -237,15 +254,17 @@ class Schedule:
     def _never_started(self, units: tuple[Unit, ...], error: BaseException) -> Iterator[Event]:
         self._stillborn += 1
         if self._stillborn < _MAX_STILLBORN * max(2, self._backend.capacity):
-            if self._has_marks:
+            if self._has_marks or not getattr(error, "was_ready", True):
                 self._waiting.give_back(units)
             else:
                 for unit in units:
                     self._waiting.give_back_alone(unit)
             return
         problem = NoWorkerError(self._stillborn, failure.text(error))
-        for unit in units:
-            yield self._ended(unit, _without_report(unit, problem), is_final=True)
+        # Nor would the others: a thousand jobs are not to start two thousand workers.
+        for number in (*(unit.number for unit in units), *self._waiting.drop()):
+            self.failed += 1
+            yield Outcome(number, None, problem, 0.0, NOT_ASKED)
 
     def _mark(self, parcel: Parcel) -> Mark | None:
         marks = self._crew.marks.read()
@@ -272,15 +291,9 @@ class Schedule:
                 self._kill(future)
 
     def _end(self) -> Iterator[Event]:
-        """End what runs, or wait for it where the backend cannot end it; nothing else is started."""
+        """Leave what runs to be ended, or wait for it where the backend cannot end it; nothing else is started."""
         self._waiting.drop()
-        if self._kill is not None:
-            for flight in self._running.values():
-                for unit in flight.parcel.units:
-                    entry = self._recover(unit.number, flight.sent_ns)
-                    if entry is not None:
-                        yield Recovered(unit.number, entry)
-            self._running.clear()
+        if self._kill is not None:  # its owner does so, and asks for what is left
             return
         for future in self._running:
             future.cancel()

@@ -28,6 +28,7 @@ _SIGNALS: Final = tuple(
 )
 # signal.getsignal makes an enum of what it finds: 2 us, where the function below it takes 0.1.
 _handler_of: Final[Callable[[int], Any]] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
+_set_mask: Final[Callable[..., Any] | None] = getattr(sys.modules.get("_signal"), "pthread_sigmask", None)
 _STREAMS: Final = ("stdin", "stdout", "stderr", "excepthook")
 # Variables that a module has set while it was imported.
 set_by_imports: Final[set[str]] = set()
@@ -46,6 +47,9 @@ class Surroundings:
         self._argv = list(sys.argv)
         self._recursion = sys.getrecursionlimit()
         self._signals = [(number, _handler_of(number)) for number in _SIGNALS]
+        self._mask = _set_mask(signal.SIG_BLOCK, ()) if _set_mask is not None else None
+        self._umask = os.umask(0o77)  # nothing tells it but to set it
+        os.umask(self._umask)
         self._disabled = logging.root.manager.disable
         self._collects = gc.isenabled()
         self._descriptors = [(number, os.dup(number), _identity(number)) for number in (1, 2)] if descriptors else []
@@ -77,6 +81,7 @@ class Surroundings:
             logging.disable(self._disabled)
         if gc.isenabled() != self._collects:
             (gc.enable if self._collects else gc.disable)()
+        os.umask(self._umask)
         self._restore_signals()
 
     def _restore_environ(self) -> None:
@@ -94,6 +99,8 @@ class Surroundings:
                 os.environ[name] = value
 
     def _restore_signals(self) -> None:
+        if _set_mask is not None and self._mask is not None:
+            _set_mask(signal.SIG_SETMASK, self._mask)
         if threading.current_thread() is not threading.main_thread():  # no other may, nor could the job
             return
         for number, handler in self._signals:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,9 +69,16 @@ class Watch:
         return value
 
     def _timed(self, task: Callable[[Any], Any], config: Any) -> Any:
+        own = os.getpid()
         started = time.perf_counter()
         try:
-            return task(config)
+            value = task(config)
+        except BaseException as error:
+            _end_fork_of(own, error)
+            raise
+        else:
+            _end_fork_of(own, None)
+            return value
         finally:
             self.run_time_s = time.perf_counter() - started
 
@@ -106,6 +116,23 @@ class Watch:
             watched=read.watched,
             variant=read.variant,
         )
+
+
+def _end_fork_of(own: int, error: BaseException | None) -> None:
+    """End this process if the task has forked it: what is left to do is its parent's, and so is the sweep."""
+    if os.getpid() == own:
+        return
+    code = 0
+    with suppress(BaseException):
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            code = 1
+            sys.excepthook(type(error), error, error.__traceback__)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code & 0xFF)
 
 
 _BOUNDARY: Final = Watch._timed.__code__
