@@ -68,6 +68,10 @@ _DOC_READERS: Final = frozenset({"__doc__", "getdoc"})
 _SOURCE_READERS: Final = frozenset(
     {"getcomments", "getsource", "getsourcelines", "findsource", "getblock", "linecache", "co_code"}
 )
+# All of these, and what else a name or an attribute may be called that counts for more than itself.
+_NOTABLE: Final = frozenset({"executable", "globals", "locals", "vars", "modules", "__dict__", "__subclasses__"}).union(
+    _IMPORTERS, _EXECUTORS, _UNPICKLERS, _GLOBALS_READERS, _DOC_READERS, _SOURCE_READERS
+)
 
 
 class Constructs:
@@ -112,6 +116,8 @@ class Constructs:
 
     def constructs_of_name(self, node: ast.Name) -> None:
         """Take note of what a name that is read stands for."""
+        if node.id not in _NOTABLE:
+            return
         if node.id in _EXECUTORS or node.id in _IMPORTERS:
             self.construct(node, node.id, PROGRAMS if node.id in _RUNNERS else ANYTHING)
         elif node.id == "executable":
@@ -127,6 +133,8 @@ class Constructs:
     def constructs_of_attribute(self, node: ast.Attribute) -> None:
         """Take note of what an attribute stands for, whoever's it is."""
         attr = node.attr
+        if attr not in _NOTABLE:
+            return
         if attr in _IMPORTERS or attr == "__import__":
             self.construct(node, attr, PROGRAMS if attr in _RUNNERS else ANYTHING)
         elif attr == "__subclasses__":
@@ -160,10 +168,10 @@ class Constructs:
         for keyword in node.keywords:
             if keyword.arg == "_target_" or (called in _LOCATORS and keyword.arg == "path"):
                 self.computed(keyword.value, f"{called}({keyword.arg}=…)")
-        handed = (item.value if isinstance(item, ast.keyword) else item for item in (*node.args, *node.keywords))
-        is_handed_over = any(isinstance(item, ast.Name) and item.id in _HANDLES for item in handed)
-        if is_handed_over and self.is_package and called not in _HARMLESS_TAKERS:
-            self.found.wholes.add(self.package)
+        if self.is_package and called not in _HARMLESS_TAKERS:
+            handed = (item.value if isinstance(item, ast.keyword) else item for item in (*node.args, *node.keywords))
+            if any(isinstance(item, ast.Name) and item.id in _HANDLES for item in handed):
+                self.found.wholes.add(self.package)
 
     def computed(self, value: ast.expr, text: str) -> None:
         """Take note of a name for something to import that is made up by the code.

@@ -17,6 +17,19 @@ LAMBDA: Final = "<lambda>"
 HANDED: Final = "handed"
 
 
+class _Parts(dict[type[ast.AST], tuple[str, ...]]):
+    """By kind of node the fields that may hold nodes which say more than their kind, as operators do not."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        found = self[kind] = tuple(name for name in kind._fields if name not in _BARE)
+        return found
+
+
+_BARE: Final = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "kind", "type_comment"})
+# To walk by these takes half as long as by ast.iter_child_nodes.
+PARTS: Final = _Parts()
+
+
 class Dynamic(NamedTuple):
     """A construct that can lead to what the source does not name, and how far."""
 

@@ -132,8 +132,9 @@ class Fingerprinter:
         from parcache.keys.closure import Closure  # all that walks is loaded where there is a walk: 4 ms
 
         closure = Closure(self._finder, self._table, self._identity.name)
-        closure.reach(roots, names, programs)
-        details, forms = self._assemble(closure)
+        with _uncollected():
+            closure.reach(roots, names, programs)
+            details, forms = self._assemble(closure)
         code = digest(encode([forms, details.absent, details.references]))
         executed = tuple((module, self._read[module].source) for module in closure.executed)
         walk = Walk(code, executed, tuple(sorted(closure.distributions)), b"")
@@ -225,8 +226,7 @@ class Fingerprinter:
         known = self._memo.table(module, content) if self._memo is not None else None
         if known is not None:
             return known
-        with _uncollected():
-            table = tabulate(data, module.name, module.is_package)
+        table = tabulate(data, module.name, module.is_package)
         if self._memo is not None:
             self._memo.keep_table(module, content, table)
         return table
@@ -234,7 +234,7 @@ class Fingerprinter:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector off a syntax tree while it grows: half of the time that parsing takes."""
+    """Keep the garbage collector off trees and tables while they grow: half of the time that parsing takes."""
     if not gc.isenabled():
         yield
         return

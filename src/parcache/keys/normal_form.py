@@ -9,6 +9,7 @@ nothing until it is used.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 from parcache.keys import canonical
@@ -16,7 +17,8 @@ from parcache.keys import canonical
 _SKIPPED_FIELDS = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 _BLIND_TO_ORDER = frozenset({"dataclass", "total_ordering", "final"})
 _KINDS_OF_METHOD = frozenset({"staticmethod", "classmethod", "property"})
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_DOCUMENTED = frozenset({ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef})
+_Write = Callable[[bytes], None]
 
 
 def normal_form(node: ast.AST, *, keep_docstrings: bool = False) -> bytes:
@@ -28,7 +30,7 @@ def normal_form(node: ast.AST, *, keep_docstrings: bool = False) -> bytes:
         RecursionError: The tree is nested too deeply to be walked.
     """
     out: list[bytes] = []
-    _write_node(node, out, keep_docstrings)
+    _write_node(node, out.append, keep_docstrings)
     return b"".join(out)
 
 
@@ -41,40 +43,49 @@ def is_docstring(statement: ast.stmt) -> bool:
     )
 
 
-def _write_node(node: ast.AST, out: list[bytes], keep_docstrings: bool) -> None:
+def _write_node(node: Any, write: _Write, keep_docstrings: bool) -> None:
     kind = node.__class__
-    if kind is ast.Constant:
-        out.append(b"(Constant ")
-        _write_constant(node.value, out)  # type: ignore[attr-defined] # every constant has one
-        out.append(b")")
+    if kind is ast.Name:  # these and constants are half of all nodes
+        data = node.id.encode("utf-8", "surrogatepass")
+        write(b"(Name id=s%d:%b)" % (len(data), data))
         return
-    shape = _SHAPES.get(kind) or _shape(kind)
-    out.append(shape[0])
-    for name, label in shape[1]:
+    if kind is ast.Constant:
+        write(b"(Constant ")
+        _write_constant(node.value, write)
+        write(b")")
+        return
+    start, fields = _SHAPES.get(kind) or _shape(kind)
+    write(start)
+    for name, label in fields:
         value = getattr(node, name, None)
-        if value is None or value == []:
+        if value is None:
             continue
-        if name == "body" and kind in _DOCUMENTED:
-            if not keep_docstrings and is_docstring(value[0]):
-                value = value[1:]
-            if isinstance(node, ast.ClassDef):
-                value = _without_order_of_methods(node, value)
+        if value.__class__ is list:
+            if name == "body" and kind in _DOCUMENTED:
+                value = _body(node, value, keep_docstrings)
             if not value:
                 continue
-        out.append(label)
-        if isinstance(value, list):
-            out.append(b"[%d:" % len(value))
+            write(b"%b[%d:" % (label, len(value)))
             for item in value:
                 if isinstance(item, ast.AST):
-                    _write_node(item, out, keep_docstrings)
+                    _write_node(item, write, keep_docstrings)
                 else:
-                    _write_constant(item, out)
-            out.append(b"]")
-        elif isinstance(value, ast.AST):
-            _write_node(value, out, keep_docstrings)
+                    _write_constant(item, write)
+            write(b"]")
+            continue
+        write(label)
+        if isinstance(value, ast.AST):
+            _write_node(value, write, keep_docstrings)
         else:
-            _write_constant(value, out)
-    out.append(b")")
+            _write_constant(value, write)
+    write(b")")
+
+
+def _body(node: ast.AST, body: list[ast.stmt], keep_docstrings: bool) -> list[ast.stmt]:
+    """Return the statements of what may have a docstring, without what does not count."""
+    if body and not keep_docstrings and is_docstring(body[0]):
+        body = body[1:]
+    return _without_order_of_methods(node, body) if isinstance(node, ast.ClassDef) else body
 
 
 # By kind of node: how it begins, and its fields with how each begins.
@@ -115,22 +126,22 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-def _write_constant(value: Any, out: list[bytes]) -> None:
+def _write_constant(value: Any, write: _Write) -> None:
     if value.__class__ is str:
         data = value.encode("utf-8", "surrogatepass")
-        out.append(b"s%d:%b" % (len(data), data))  # as canonical.encode does: half of all that is written
+        write(b"s%d:%b" % (len(data), data))  # as canonical.encode does: half of all that is written
     elif value is Ellipsis:
-        out.append(b"...")
+        write(b"...")
     elif isinstance(value, complex):
-        out.append(b"j")
-        out.append(canonical.encode([value.real, value.imag]))
+        write(b"j")
+        write(canonical.encode([value.real, value.imag]))
     elif isinstance(value, (tuple, frozenset)):  # only made by an optimising compiler, never by ast.parse
-        out.append(type(value).__name__.encode())
+        write(type(value).__name__.encode())
         forms: list[list[bytes]] = []
         for item in value:
             forms.append([])
-            _write_constant(item, forms[-1])
+            _write_constant(item, forms[-1].append)
         joined = [b"".join(form) for form in forms]
-        out.extend(joined if isinstance(value, tuple) else sorted(joined))
+        write(b"".join(joined if isinstance(value, tuple) else sorted(joined)))
     else:
-        out.append(canonical.encode(value))
+        write(canonical.encode(value))

@@ -31,13 +31,9 @@ class Scopes:
 
     def __init__(self, found: Found) -> None:
         self._found = found
-        self._open = [Scope("module")]
+        self.top = Scope("module")  # the innermost one
+        self._open = [self.top]
         self.conditional = 0  # how many statements are around that may not run
-
-    @property
-    def top(self) -> Scope:
-        """Return the innermost scope."""
-        return self._open[-1]
 
     @property
     def depth(self) -> int:
@@ -46,12 +42,14 @@ class Scopes:
 
     def enter(self, kind: str) -> Scope:
         """Open a scope."""
-        self._open.append(Scope(kind))
+        self.top = Scope(kind)
+        self._open.append(self.top)
         return self.top
 
     def exit(self) -> Scope:
         """Close a scope; hand what it does not bind to those around it."""
         scope = self._open.pop()
+        self.top = self._open[-1]
         out = scope.loads | scope.deferred if scope.kind == "class" else self._unbound(scope)
         # A class's names are not seen by the functions in it.
         if self.top.kind == "class" and scope.kind != "class":
@@ -78,11 +76,12 @@ class Scopes:
 
     def bind(self, name: str) -> None:
         """Take note of a name that is bound."""
-        if self.top.kind == "module":
+        scope = self.top
+        if scope.kind == "module":
             self._found.binds.add(name)
-        self.top.binds.add(name)
+        scope.binds.add(name)
         if not self.conditional:
-            self.top.certain.add(name)
+            scope.certain.add(name)
 
     def bind_around(self, name: str) -> None:
         """Take note of a name that is bound by an expression: in the scope around comprehensions."""

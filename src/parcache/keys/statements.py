@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from parcache.keys.constructs import LITERAL_IMPORTERS, RENAMED_WITH_CARE, Constructs
 from parcache.keys.dotted import absolute_module
-from parcache.keys.findings import PROGRAMS, Found, Now, called_name, handed, route
+from parcache.keys.findings import PARTS, PROGRAMS, Found, Now, called_name, handed, route
 from parcache.keys.normal_form import is_docstring
 from parcache.keys.scopes import Scope, Scopes
 
@@ -57,9 +57,9 @@ class _Scanner(Constructs):
             self.children(node)
 
     def children(self, node: ast.AST) -> None:
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if isinstance(value, list):
+        for name in PARTS[node.__class__]:
+            value: Any = getattr(node, name, None)
+            if value.__class__ is list:
                 for item in value:
                     if isinstance(item, ast.AST):
                         self.visit(item)
@@ -173,6 +173,9 @@ class _Scanner(Constructs):
 
     def annotation(self, node: ast.expr | None) -> None:
         if node is None:
+            return
+        if isinstance(node, ast.Name):  # as most are
+            self.visit(node)
             return
         for part in ast.walk(node):  # what stands in quotes is read by whoever asks for type hints
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
@@ -403,7 +406,8 @@ class _Scanner(Constructs):
 
     def call(self, node: ast.Call) -> None:
         called = called_name(node.func)
-        self.note("call", node.func, handed(node))
+        if not self.later:
+            self.note("call", node.func, handed(node))
         if called in LITERAL_IMPORTERS and self.literal_import(node, called):
             if not isinstance(node.func, ast.Name):  # where the importer comes from
                 self.load(route(node.func)[0] or "importlib")
