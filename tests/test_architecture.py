@@ -22,6 +22,7 @@ SOURCES = {
 FLOORS = {
     "parcache.errors": 0,
     "parcache.model": 0,
+    "parcache.pickling": 0,
     "parcache.__version__": 0,  # a constant of the facade
     "parcache.keys": 1,
     "parcache.store": 1,
@@ -39,6 +40,7 @@ FLOORS = {
 WITHOUT_HYDRA = (
     "parcache.errors",
     "parcache.model",
+    "parcache.pickling",
     "parcache.keys",
     "parcache.store",
     "parcache.backends",

@@ -110,7 +110,7 @@ def _serve(calls: int, answers: int, board: Board, parent: int) -> None:
 
 
 def _execute(call: bytes | bytearray) -> bytes:
-    import cloudpickle
+    from parcache.pickling import dumps
 
     answer: tuple[bool, Any]
     try:
@@ -119,7 +119,7 @@ def _execute(call: bytes | bytearray) -> bytes:
     except BaseException as error:
         answer = False, error
     try:
-        data: bytes = cloudpickle.dumps(answer)
+        data: bytes = dumps(answer)
     except Exception as error:
         stand_in = error if answer[0] else RemoteJobError(type(answer[1]).__name__, _text(answer[1]))
         data = pickle.dumps((False, _picklable(stand_in)))

@@ -80,17 +80,17 @@ class Pool:
             Exception: The initializer cannot be pickled.
             RuntimeError: The pool has been stopped.
         """
-        import cloudpickle
+        from parcache.pickling import dumps
 
         try:
-            data, error = cloudpickle.dumps((function, argument)), None
+            data, error = dumps((function, argument)), None
         except Exception as raised:
             data, error = b"", raised
         with self._lock:
             if self._is_closing:
                 raise RuntimeError("submit() was called after stop()")
             if self._setup is None:
-                self._setup = Setup(os.getpid(), list(sys.path), list(sys.argv), cloudpickle.dumps(self._initializer))
+                self._setup = Setup(os.getpid(), list(sys.path), list(sys.argv), dumps(self._initializer))
             self._calls += 1
             call = Call(self._calls, data)
             if error is not None:

@@ -100,11 +100,11 @@ class HydraRunner:
         for name, resolver in BaseContainer._resolvers.items():
             parts[f"the resolver {name!r}"] = resolver
         parts["Hydra's state"] = self
-        import cloudpickle
+        from parcache.pickling import dumps
 
         for what, part in parts.items():
             try:
-                cloudpickle.dumps(part)
+                dumps(part)
             except Exception as error:
                 return f"{what}: {type(error).__name__}: {failure.text(error)}"
         return None
@@ -208,10 +208,10 @@ class HydraRunner:
             packed = copy.copy(report)
             if isinstance(value, BaseException) and report.status is JobStatus.FAILED:
                 packed.return_value = failure.freeze(value)
-        import cloudpickle
+        from parcache.pickling import dumps
 
         try:
-            data: bytes = cloudpickle.dumps(packed)
+            data: bytes = dumps(packed)
         except Exception as error:
             number = int(report.hydra_cfg.hydra.job.num) if report.hydra_cfg is not None else -1
             problem = f"{type(error).__name__}: {error}"

@@ -161,11 +161,11 @@ def _pickled(error: BaseException) -> bytes | None:
     if _members(error):
         message = text(getattr(error, "message", error))
         attempts = (_Group(kind, message, dict(error.__dict__)), _Group(kind, message, {}))
-    import cloudpickle
+    from parcache.pickling import dumps
 
     for attempt in attempts:
         try:
-            data: bytes = cloudpickle.dumps(attempt)
+            data: bytes = dumps(attempt)
             again = pickle.loads(data)
         except BaseException:  # noqa: S112 - a foreign __reduce__ or __init__ may raise anything
             continue

@@ -35,10 +35,10 @@ class Part:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._packed is None:  # pickled at most once, and not at all where nothing leaves the process
-            import cloudpickle
+            from parcache.pickling import dumps
 
             try:
-                self._packed = cloudpickle.dumps(self._value), ""
+                self._packed = dumps(self._value), ""
             except Exception as error:
                 what = f"what its jobs share, a {type(self._value).__qualname__}"
                 self._packed = b"", f"{what}: {type(error).__name__}: {failure.text(error)}"

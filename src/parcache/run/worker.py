@@ -151,10 +151,10 @@ class _Travelling:
         self._looking = looking
 
     def __reduce__(self) -> tuple[Any, ...]:
-        import cloudpickle
+        from parcache.pickling import dumps
 
         try:
-            pickled = cloudpickle.dumps(self._runner)
+            pickled = dumps(self._runner)
         except Exception as error:
             raise CannotTravelError(self._runner.cannot_travel() or failure.text(error)) from None
         return _Arrived, (pickled, list(sys.path), os.getcwd(), self._parts.sent(), self._looking)
