@@ -45,6 +45,15 @@ def test_expected_time_of_what_nothing_is_known_of_is_not_made_up() -> None:
 
 
 @anyhow
+def test_expected_times_of_thousands_of_new_jobs_look_at_few_of_those_that_share_what_all_share() -> None:
+    """An override that all jobs have tells nothing: a rare one decides (else this takes minutes)."""
+    past = [Past(f"c{number}", float(number % 50), ("a=1", "b=2", f"lr={number % 50}")) for number in range(20_000)]
+    jobs = [job(number, "new", "a=1", "b=2", f"lr={number % 50}", f"seed={number}") for number in range(5_000)]
+    found = expected_times(jobs, past)
+    assert found == {number: float(number % 50) for number in range(5_000)}
+
+
+@anyhow
 def test_longest_first_unknown_jobs_count_as_average() -> None:
     """What nothing is known of stands between the long and the short."""
     jobs = [job(number, str(number)) for number in range(4)]

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -403,10 +404,10 @@ class Sweep:
     def _expected_times(self, jobs: Sequence[Job]) -> Mapping[int, float]:
         if self._cache.opened is None:
             return {}
-        from parcache.run.history import Past, expected_times
+        from parcache.run.history import MAX_PAST, Past, expected_times
         from parcache.store.sweeps import times
 
-        return expected_times(jobs, [Past(*found) for found in times(self._cache.opened.paths)])
+        return expected_times(jobs, [Past(*found) for found in islice(times(self._cache.opened.paths), MAX_PAST)])
 
     def _heading(self) -> Any:
         is_app = self._collector is None

@@ -170,10 +170,11 @@ def times(paths: StorePaths) -> Iterator[tuple[str, float, tuple[str, ...]]]:
             if left < 0:
                 return
             with open(path, "rb") as file:
-                rows = [_row(data.rstrip(b"\n")) for data in file if data[9:].startswith(b'["times"')]
+                lines = [data for data in file if data[9:].startswith(b'["times"')]
         except OSError:
             continue
-        for row in reversed(rows):
+        for data in reversed(lines):
+            row = _row(data.rstrip(b"\n"))
             try:
                 told = [(str(config), ms / 1000, tuple(map(str, names))) for config, ms, names in (row or ["", ()])[1]]
             except (TypeError, ValueError, LookupError):
