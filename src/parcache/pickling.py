@@ -1,8 +1,8 @@
 """Objects as bytes on their way between processes: cloudpickle's, with the file that code was read from.
 
 From 3.1.3 cloudpickle names the file of every function that travels by value ``<dynamic-code>``, so that equal
-functions have equal bytes. Tracebacks would then show no line of the user's main script, and who asks which file a piece of code
-comes from, as the recorder of inputs and the audit do, would learn nothing.
+functions have equal bytes. Tracebacks would then show no line of the user's main script, and who asks which file a
+piece of code comes from, as the recorder of inputs and the audit do, would learn nothing.
 """
 
 from __future__ import annotations
