@@ -37,20 +37,34 @@ class Peer:
 
 def _tracked(text: str) -> str:
     """Return a module whose functions and classes mandala is to track: it sees those alone that say so."""
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix(mark)
     try:
         tree = ast.parse(text)
     except SyntaxError:
-        return text
+        return mark + text
     lines = text.splitlines()
-    for node in reversed(tree.body):
-        if isinstance(node, ast.FunctionDef) or (isinstance(node, ast.ClassDef) and _has_methods_only(node)):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            lines.insert(first - 1, "@track")
+    for node in sorted(_trackable(tree.body), key=lambda node: node.lineno, reverse=True):
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
+        indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
+        lines.insert(first, f"{indent}@track")
     future = [
         node.end_lineno or 0 for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"
     ]
     lines.insert(max(future, default=0), "from mandala.imports import track")
-    return "\n".join([*lines, ""])
+    return mark + "\n".join([*lines, ""])
+
+
+def _trackable(body: Iterable[ast.AST]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """Yield what a module defines, at its top and in the branches there."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+        elif isinstance(node, ast.ClassDef):
+            if _has_methods_only(node):
+                yield node
+        elif isinstance(node, (ast.stmt, ast.ExceptHandler)):
+            yield from _trackable(ast.iter_child_nodes(node))
 
 
 def _has_methods_only(node: ast.ClassDef) -> bool:
@@ -126,7 +140,7 @@ class Project:
             path: peer.decorate(text) if path.endswith(".py") and not path.startswith(("env/", "tests/")) else text
             for path, text in files.items()
         }
-        top = program.partition(_TOP)[2].partition(_END)[0]
+        top = peer.decorate(program.partition(_TOP)[2].partition(_END)[0])
         value = _expression(program)
         return {**found, _PROGRAM: f"import os\n{top}\n{peer.head}{_BODY.format(value=value)}"}
 

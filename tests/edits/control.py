@@ -272,6 +272,38 @@ if sys.version_info >= (3, 12):
             "type Number = int\ndef f(x): return str(Number.__value__)\n",
             "type Number = float\ndef f(x): return str(Number.__value__)\n",
         ),
+        body(
+            "base_of_a_generic_class",
+            "class Base[T]:\n    def go(self) -> T: return 1\nclass Model[T](Base[T]): pass\ndef f(x): return Model[int]().go()\n",
+            "class Base[T]:\n    def go(self) -> T: return 2\nclass Model[T](Base[T]): pass\ndef f(x): return Model[int]().go()\n",
+        ),
+        body(
+            "bound_of_a_type_parameter",
+            "def kind(): return 1\ndef g[T: kind()](x: T): return x\ndef f(x): return g.__type_params__[0].__bound__\n",
+            "def kind(): return 2\ndef g[T: kind()](x: T): return x\ndef f(x): return g.__type_params__[0].__bound__\n",
+        ),
+        body(
+            "bound_of_a_type_parameter_of_a_class",
+            "def kind(): return 1\nclass Box[T: kind()]: pass\ndef f(x): return Box.__type_params__[0].__bound__\n",
+            "def kind(): return 2\nclass Box[T: kind()]: pass\ndef f(x): return Box.__type_params__[0].__bound__\n",
+        ),
+        body(
+            "function_called_by_a_type_statement",
+            "type Number[T] = kind()\ndef kind(): return 1\ndef f(x): return Number.__value__\n",
+            "type Number[T] = kind()\ndef kind(): return 2\ndef f(x): return Number.__value__\n",
+        ),
+        body(
+            "function_called_inside_a_nested_format",
+            "def width(): return 5\ndef f(x): return f'{f'{x:{width()}}!'}'\n",
+            "def width(): return 6\ndef f(x): return f'{f'{x:{width()}}!'}'\n",
+        ),
+        hit(
+            "global_hidden_by_a_type_parameter",
+            "from helper import f",
+            "f(cfg.x)",
+            {"helper.py": "T = 1\ndef f[T](x): return T.__name__\n"},
+            {"helper.py": ("T = 1", "T = 2")},
+        ),
         body("quotes_inside_an_f_string", "def f(x): return f'{'a'}'\n", "def f(x): return f'{'b'}'\n"),
         hit(
             "unused_type_statement",
@@ -279,5 +311,13 @@ if sys.version_info >= (3, 12):
             "f(cfg.x)",
             {"helper.py": "type Number = int\ndef f(x): return x\n"},
             {"helper.py": ("= int", "= float")},
+        ),
+    ]
+if sys.version_info >= (3, 13):
+    CASES += [
+        body(
+            "default_of_a_type_parameter",
+            "def kind(): return 1\ndef g[T = kind()](x: T): return x\ndef f(x): return g.__type_params__[0].__default__\n",
+            "def kind(): return 2\ndef g[T = kind()](x: T): return x\ndef f(x): return g.__type_params__[0].__default__\n",
         ),
     ]
