@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,11 @@ from tests.terminals import Displayed, program_of_a_batch
 HYDRA_13 = hydra.__version__.startswith("1.3")
 # The property under which a test records how much it has done.
 COMPARED = "compositions compared with Hydra's"
+
+# Who starts the tests in the background, or by nohup, ignores these; programs under test inherit that.
+for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
 
 # Hydra 1.4 fills its config store with plugins only when somebody asks for them.
 Plugins.instance()
