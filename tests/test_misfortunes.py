@@ -503,7 +503,7 @@ def test_failures_of_all_batches_count_as_those_of_one_sweep(deeds: Project) -> 
                     self.launcher.launch([[*arguments, *job] for job in jobs], initial_job_idx=number)
         """
     )
-    more = ("hydra/sweeper=patient", "hydra.sweep.dir=out")
+    more = ("hydra/sweeper=patient", "hydra.sweep.dir=out", "hydra.launcher.backend.workers=1")
     result = deeds.run("-m", "hydra/launcher=parcache", *more, "hydra.launcher.failures.max_failures=2")
     assert result.code == 1
     folder = deeds.folder / "out"
