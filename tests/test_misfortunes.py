@@ -503,10 +503,27 @@ def test_failures_of_all_batches_count_as_those_of_one_sweep(deeds: Project) -> 
                     self.launcher.launch([[*arguments, *job] for job in jobs], initial_job_idx=number)
         """
     )
-    more = ("hydra/sweeper=patient", "hydra.sweep.dir=out")
+    more = ("hydra/sweeper=patient", "hydra.sweep.dir=out", "hydra.launcher.backend.workers=1")
     result = deeds.run("-m", "hydra/launcher=parcache", *more, "hydra.launcher.failures.max_failures=2")
     assert result.code == 1
     folder = deeds.folder / "out"
     assert numbers(folder, "failed") == [1, 3, 5]
     assert numbers(folder, "completed") == [0, 2, 4]
     assert "6 misses, 3 failed" in result.summary
+
+
+def test_failure_with_a_message_of_megabytes_is_told_in_short_and_kept_in_the_log(deeds: Project) -> None:
+    """What an exception quotes in one endless line fills neither the journal nor the list of failures."""
+    deeds.write(
+        deeds="""
+        def raises(cfg):
+            raise ValueError("x" * 3_000_000)
+
+        def healthy(cfg):
+            return cfg.n
+        """
+    )
+    result, folder = sweep(deeds, ["-m", "hydra/launcher=parcache"], "raises")
+    assert len(result.out) < 50_000
+    assert (folder / "journal.jsonl").stat().st_size < 10_000
+    assert (folder / "0" / "app.log").stat().st_size > 3_000_000

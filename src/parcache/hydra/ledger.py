@@ -22,6 +22,7 @@ from parcache.store.sweeps import Status
 log = logging.getLogger("parcache")
 
 _MAX_NAMED: Final = 20
+_MAX_SHOWN: Final = 2000
 
 
 class FailedJob(NamedTuple):
@@ -35,7 +36,7 @@ class FailedJob(NamedTuple):
     def __str__(self) -> str:
         """Name it and its cause in one line."""
         written = f" (log: {self.log_file})" if self.log_file else ""
-        line = f"#{self.number} {' '.join(self.overrides)}: failed: {self.cause}{written}"
+        line = f"#{self.number} {_clipped(' '.join(self.overrides))}: failed: {self.cause}{written}"
         return line.encode("utf-8", "backslashreplace").decode("utf-8")  # a stream refuses lone surrogates
 
 
@@ -148,8 +149,8 @@ class Ledger:
 
     def _again(self, event: Again) -> None:
         self._journal.note("retry", (event.job.number,), attempt=event.attempt, error=_first_line(event.reason))
-        overrides = " ".join(event.job.overrides)
-        log.warning("#%d %s: runs again after: %s", event.job.number, overrides, event.reason)
+        overrides = _clipped(" ".join(event.job.overrides))
+        log.warning("#%d %s: runs again after: %s", event.job.number, overrides, _clipped(event.reason))
 
     def _record(self, job: Job, status: Status, reason: str = "", run_time_s: float = 0.0) -> None:
         if self.recorder is not None:
@@ -158,7 +159,12 @@ class Ledger:
 
 
 def _first_line(text: str) -> str:
-    return text.partition("\n")[0].rstrip("\r")
+    return _clipped(text.partition("\n")[0].rstrip("\r"))
+
+
+def _clipped(text: str) -> str:
+    # An exception that quotes an array in one line; the job's own log has it whole.
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def _log_file(job: ComposedJob) -> str:
