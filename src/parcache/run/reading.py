@@ -88,9 +88,9 @@ def taking_up() -> Iterator[None]:
     try:
         yield
     finally:
-        recording.stop()
-        if recording.seen:
-            with _lock:
+        with _lock:
+            recording.stop()
+            if recording.seen:
                 _imported.add(recording, rules_of(Scope(os.getcwd())), Digester(), set(recording.seen))
 
 
@@ -125,15 +125,18 @@ class Reading:
 
     def stop(self) -> None:
         """End, however the task function has ended; what its imports have read stays."""
-        self._recording.stop()
-        _keep_imported(self._recording, Scope(self._scope.root, self._scope.store), self._digester())
+        with _lock:  # in one step: a job that ends in between would find it in neither place
+            self._recording.stop()
+            _keep_imported(self._recording, Scope(self._scope.root, self._scope.store), self._digester())
 
     def result(self, run_time_s: float = 0.0) -> Read:
         """Return what the job read in its time; its files are read again now, those that have not been before."""
         recording = self._recording
         if recording.failed:
             return Read(refusal=f"what its jobs read could not be recorded ({recording.failed})")
-        if not recording.seen and not self._named and not _imported.inputs and not _imported.changed:
+        with _lock:
+            nothing_imported = not _imported.inputs and not _imported.changed
+        if nothing_imported and not recording.seen and not self._named:
             return _nothing(self._scope)
         own = self._own_inputs(time.perf_counter() + max(_LEAST_S, _SHARE * run_time_s))
         imported = self._imported_inputs()
@@ -185,17 +188,20 @@ def reading_unstored(boundary: CodeType | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        recording.stop()
-        _keep_imported(recording, Scope(os.getcwd()), Digester())
+        with _lock:
+            recording.stop()
+            _keep_imported(recording, Scope(os.getcwd()), Digester())
 
 
 def _keep_imported(own: Recording, scope: Scope, digester: Digester) -> None:
-    """Take up what imports have read in a recording that has stopped, and so far in those of other jobs."""
+    """Take up what imports have read in a recording that has stopped, and so far in those of other jobs.
+
+    To be called with the lock.
+    """
     found = [(own, own.imported), *recorder.imported_now()]
     if any(paths for _, paths in found):
-        with _lock:
-            for recording, paths in found:
-                _imported.add(recording, rules_of(scope), digester, paths)
+        for recording, paths in found:
+            _imported.add(recording, rules_of(scope), digester, paths)
 
 
 def _nothing(scope: Scope) -> Read:
