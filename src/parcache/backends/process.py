@@ -43,6 +43,8 @@ class ProcessBackend:
         SettingError: A setting has a value that it cannot have.
     """
 
+    executes_elsewhere = True
+
     def __init__(
         self,
         workers: int | None = None,

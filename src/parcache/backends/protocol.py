@@ -31,6 +31,8 @@ class Backend(Protocol):
 
     - ``shares_process = True``: it executes functions in the sweeping process, beside each other or beside what that
       process does. Jobs are then kept apart as far as one process allows, and those that cannot be are refused.
+    - ``executes_elsewhere = True``: ``submit`` returns at once, and nothing executes in the thread that calls it. A
+      Ctrl-C then does not raise in that thread, which looks for it between two ends instead.
     - ``workers``: how many functions are executed at a time; without it, ``capacity`` is taken for that.
 
     A future's ``running()`` should tell whether its call executes, not only waits; where that is not known it may be

@@ -46,6 +46,7 @@ class ThreadingBackend:
     jobs_per_call = 1
     # Functions run here, several at once: whoever submits them keeps them apart.
     shares_process = True
+    executes_elsewhere = True
 
     def __init__(self, workers: int | None = None) -> None:
         # A profile that does not build on `threading` is not checked by its schema.

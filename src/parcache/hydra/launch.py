@@ -214,7 +214,8 @@ class Sweep:
             expected = self._expected_times(plan.misses)
             plan = self._ordered(plan, expected)
         batch = self._batch = Batch(plan, {job.number: job for job in jobs}, unit_of, self._cache.read_back)
-        with Interrupts(self._abandon) as interrupts, ExitStack() as stack:
+        raises = not getattr(self._backend, "executes_elsewhere", False)
+        with Interrupts(self._abandon, raises=raises) as interrupts, ExitStack() as stack:
             display = self._display_of()
             marks = self._marks()
             status = Status(
@@ -243,6 +244,8 @@ class Sweep:
                     findings.add(number, event.outcome.trace)  # a job that did not live to tell has failed
                 if event.outcome.stored.reason:
                     self._cache.warn(f"Results are not stored: {event.outcome.stored.reason}.", number)
+            if interrupts.is_requested:  # while the last job ended
+                raise KeyboardInterrupt
         if schedule.is_over:
             self._end_early()
             _ = self._ledger.first_failure().return_value  # raises what the job raised

@@ -24,15 +24,20 @@ _TAKEN: Final = (
 
 
 class Interrupts:
-    """A context in which such a signal raises KeyboardInterrupt once, and ends the process the second time.
+    """A context in which such a signal asks for an end once, and ends the process the second time.
+
+    With ``raises`` the first one raises KeyboardInterrupt wherever the main thread is: what runs there is to notice.
+    Without, nothing is raised, for that could fall between the taking of a lock and its release; who waits looks at
+    ``is_requested``.
 
     Signals are taken over only in the main thread, and only where nobody else has taken them: a handler of the user's
     own keeps its signal. What a job forks in this process has them as they were. ``kill`` is called before the process
     ends at once, in a thread of its own, for at most 3 s.
     """
 
-    def __init__(self, kill: Callable[[], None]) -> None:
+    def __init__(self, kill: Callable[[], None], *, raises: bool = True) -> None:
         self._kill = kill
+        self._raises = raises
         self._before: list[tuple[int, Any]] = []
         self.is_requested = False
         """Whether a signal has come; it stays so when a task swallows the KeyboardInterrupt."""
@@ -63,7 +68,9 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.is_requested:
             self.is_requested = True
-            raise KeyboardInterrupt
+            if self._raises:
+                raise KeyboardInterrupt
+            return
         # Not here: what the first one was about to clean up may hold any lock.
         thread = threading.Thread(target=self._kill, daemon=True)
         thread.start()

@@ -35,6 +35,7 @@ _MAX_DEATHS: Final = 2
 _MAX_STILLBORN: Final = 8
 _MIN_POLL_S: Final = 0.02
 _MAX_POLL_S: Final = 0.5
+_INTERRUPT_POLL_S: Final = 0.2
 
 
 class Crew(NamedTuple):
@@ -99,6 +100,7 @@ class Schedule:
         self._limits = limits
         self._sent = sent
         self.is_interrupted = is_interrupted
+        self._polls = bool(getattr(crew.backend, "executes_elsewhere", False))
         self.marks = crew.marks
         self._clock_ns = clock_ns
         self._monotonic_s = monotonic_s
@@ -272,9 +274,10 @@ class Schedule:
         return marks.get(parcel.id)
 
     def _poll_s(self) -> float | None:
-        if self._limits.timeout_s is None or self._kill is None:
-            return None
-        return min(_MAX_POLL_S, max(_MIN_POLL_S, self._limits.timeout_s / 20))
+        waits_s = [_INTERRUPT_POLL_S] if self._polls else []
+        if self._limits.timeout_s is not None and self._kill is not None:
+            waits_s.append(min(_MAX_POLL_S, max(_MIN_POLL_S, self._limits.timeout_s / 20)))
+        return min(waits_s, default=None)
 
     def _stop_overdue(self) -> None:
         """Kill what has run for too long; that its parcel is lost is told by its future."""
