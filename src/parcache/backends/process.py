@@ -11,6 +11,7 @@ from parcache.backends import machine
 from parcache.backends.slots import (
     INDEX_VARIABLE,
     THREAD_VARIABLES,
+    check_workers,
     number_of_workers,
     read_slots,
     slot_environments,
@@ -54,9 +55,7 @@ class ProcessBackend:
         slots: Mapping[str, Any] | None = None,
     ) -> None:
         # A profile is YAML without types.
-        if workers == 0 or (workers is not None and type(workers) is not int):
-            expected = "a whole number from 1, or a negative one (-1: all cores, -2: all but one)"
-            raise SettingError(f"{_PREFIX}.workers", workers, expected)
+        check_workers(workers)
         if type(fresh_process) is not bool:
             raise SettingError(f"{_PREFIX}.fresh_process", fresh_process, "true or false")
         if threads not in (None, "auto") and (type(threads) is not int or threads < 1):

@@ -168,6 +168,17 @@ def thread_limits(threads: int | str | None, cores: int, workers: int, environ: 
     return {name: str(number) for name in THREAD_VARIABLES if name not in environ}
 
 
+def check_workers(found: object) -> None:
+    """Check the setting ``workers``; a profile is YAML without types.
+
+    Raises:
+        SettingError: It is no number of workers.
+    """
+    if found == 0 or (found is not None and type(found) is not int):
+        expected = "a whole number from 1, or a negative one (-1: all cores, -2: all but one)"
+        raise SettingError(f"{_PREFIX}.workers", found, expected)
+
+
 def number_of_workers(asked: int | None, cores: int, slots: int) -> int:
     """Return how many workers there are; ``slots`` is 0 where there are none.
 

@@ -14,22 +14,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from parcache.backends import machine
-from parcache.errors import SettingError
+from parcache.backends.slots import THREAD_VARIABLES, check_workers, number_of_workers
 
 R = TypeVar("R")
-
-# Where one of these is set, the user has said how many threads numerical libraries start.
-_LIMITS: Final = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 
 
 class ThreadingBackend:
@@ -49,12 +39,7 @@ class ThreadingBackend:
     executes_elsewhere = True
 
     def __init__(self, workers: int | None = None) -> None:
-        # A profile that does not build on `threading` is not checked by its schema.
-        if workers == 0 or (workers is not None and type(workers) is not int):
-            key = "hydra.launcher.backend.workers"
-            raise SettingError(
-                key, workers, "a whole number from 1, or a negative one (-1: all cores, -2: all but one)"
-            )
+        check_workers(workers)
         self._asked = workers
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -64,9 +49,7 @@ class ThreadingBackend:
     @cached_property
     def capacity(self) -> int:
         """As many as there are threads."""
-        if self._asked is not None and self._asked > 0:
-            return self._asked
-        return machine.cores() if self._asked is None else max(1, machine.cores() + 1 + self._asked)
+        return number_of_workers(self._asked, machine.cores(), 0)
 
     def start(self, initializer: Callable[[], None]) -> None:
         """Call the initializer here. Threads start with the first jobs."""
@@ -144,7 +127,7 @@ class _LibraryLimits:
         self._lock = threading.Lock()
         self._imposed: list[Any] = []
         self._here = threading.local()
-        self._is_off = any(os.environ.get(name) for name in _LIMITS)
+        self._is_off = any(os.environ.get(name) for name in THREAD_VARIABLES)
 
     def impose(self) -> None:
         """Limit what is loaded now."""
