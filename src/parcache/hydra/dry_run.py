@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig
 
 from parcache.hydra.cache import SweepCache
-from parcache.hydra.record import BASIC_SWEEPER
+from parcache.hydra.record import placeholders, set_aside
 from parcache.model import Job, Plan
 from parcache.progress.table import PlannedJob, Verdict, show_plan
 from parcache.run.reasons import MAX_RECORDS, Before, known_before, reason
@@ -27,10 +27,7 @@ class DryRun:
         """Keep the sweeper from writing where the sweep would, and callbacks from hearing of it."""
         self._folder = tempfile.mkdtemp(prefix="parcache-dry-run-")
         self._is_app = is_app
-        self._comes_back = str(master.hydra.sweeper.get("_target_")) == BASIC_SWEEPER
-        context.callbacks.callbacks.clear()
-        with read_write(master), read_write(master.hydra):
-            master.hydra.sweep.dir = self._folder
+        self._comes_back = set_aside(context, master, self._folder)
 
     def show(
         self, jobs: Sequence[Job], plan: Plan, cache: SweepCache, expected: Mapping[int, float], workers: int
@@ -47,10 +44,7 @@ class DryRun:
         if self._is_app and not self._comes_back:
             self.close()
             raise SystemExit(0)
-        placeholders = [JobReturn() for _ in jobs]
-        for placeholder in placeholders:
-            placeholder.status = JobStatus.COMPLETED
-        return placeholders
+        return placeholders(len(jobs))
 
     def close(self) -> None:
         """Remove what the sweeper has written. Later calls do nothing."""

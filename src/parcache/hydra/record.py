@@ -21,7 +21,7 @@ from parcache.model import Job, Plan
 from parcache.run.record import EXPLAIN_RECORD, Explained, Recorder
 from parcache.store.sweeps import Heading
 
-BASIC_SWEEPER: Final = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+_BASIC: Final = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def heading(master: DictConfig, cache: CacheSettings, started_ns: int, *, is_app: bool) -> Heading:
@@ -56,6 +56,22 @@ def _command_line() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (sys.executable, *head[1:]), given
 
 
+def set_aside(context: HydraContext, master: DictConfig, sweep_dir: str) -> bool:
+    """Keep the sweeper from writing where the sweep would, and callbacks from hearing of it.
+
+    Returns whether the sweeper can be returned to without results.
+    """
+    context.callbacks.callbacks.clear()
+    with read_write(master), read_write(master.hydra):
+        master.hydra.sweep.dir = sweep_dir
+    return str(master.hydra.sweeper.get("_target_")) == _BASIC
+
+
+def placeholders(count: int) -> list[JobReturn]:
+    """Return what stands for the results of jobs that are not run."""
+    return [JobReturn(status=JobStatus.COMPLETED) for _ in range(count)]
+
+
 class ExplainMode:
     """Stands in for running a sweep's jobs."""
 
@@ -63,10 +79,7 @@ class ExplainMode:
         """Keep the sweeper from writing where the sweep would, and callbacks from hearing of it."""
         self._folder = folder
         self._recorder: Recorder | None = None
-        self._comes_back = str(master.hydra.sweeper.get("_target_")) == BASIC_SWEEPER
-        context.callbacks.callbacks.clear()
-        with read_write(master), read_write(master.hydra):
-            master.hydra.sweep.dir = os.path.join(folder, "sweep")
+        self._comes_back = set_aside(context, master, os.path.join(folder, "sweep"))
 
     def finish(
         self,
@@ -84,10 +97,7 @@ class ExplainMode:
         self._recorder.explained([job.number for job in jobs], explain, codes)
         if not self._comes_back:
             self.end()
-        placeholders = [JobReturn() for _ in jobs]
-        for placeholder in placeholders:
-            placeholder.status = JobStatus.COMPLETED
-        return placeholders
+        return placeholders(len(jobs))
 
     def end(self) -> None:
         """End the process after the sweep: what the app does then is not asked for."""
