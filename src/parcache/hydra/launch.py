@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from parcache.run.interrupt import Interrupts
     from parcache.run.marks import Marks
     from parcache.run.schedule import Schedule
+    from parcache.store.sweeps import Heading
 
 log = logging.getLogger("parcache")
 
@@ -412,7 +413,7 @@ class Sweep:
 
         return expected_times(jobs, [Past(*found) for found in islice(times(self._cache.opened.paths), MAX_PAST)])
 
-    def _heading(self) -> Any:
+    def _heading(self) -> Heading:
         is_app = self._collector is None
         return heading(self._master, self._settings.cache, self._started_ns, is_app=is_app)
 

@@ -2,7 +2,7 @@
 
 ``journal.jsonl`` is made of lines, each a JSON object. A sweep begins with::
 
-    {"journal": 1, "time": T, "parcache": VERSION, "backend": NAME, "host": HOST, "pid": PID}
+    {"journal": 1, "time": T, "backend": NAME, "host": HOST, "pid": PID}
 
 and everything else is of the form ``{"time": T, "state": STATE, "jobs": [NUMBER, …], …}``, where T is in s since the
 epoch and the states are

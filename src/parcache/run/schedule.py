@@ -199,9 +199,7 @@ class Schedule:
         """Find out what has become of the units of a parcel that did not come back."""
         parcel = flight.parcel
         killed_for = self._overdue.pop(parcel.id, None)
-        if not isinstance(
-            error, (WorkerDiedError, BrokenExecutor, CancelledError)
-        ):  # it could not travel: nothing of it has run
+        if not isinstance(error, _DEATHS):  # it could not travel: nothing of it has run
             yield from self._untravelled(parcel.units, error)
             return
         mark = self._mark(parcel)
