@@ -141,7 +141,6 @@ def test_sweep_with_a_job_that_never_ends_ends_by_an_interrupt(project: Project)
 
 def test_numerical_libraries_share_the_cores_among_the_workers(project: Project) -> None:
     """In a job they start no more threads than are left for it, and afterwards as many as before."""
-    pytest.importorskip("threadpoolctl")
     project.write(
         helper="""
         def compute(cfg):
