@@ -9,6 +9,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import Project
@@ -44,7 +45,7 @@ def test_sweep_whose_workers_are_killed_all_the_time_completes_every_job_once(pr
     """Of 200 jobs on 4 workers each completes exactly once, but those that kill their workers, and nothing is left.
 
     Every 0.2 s a random worker is killed: any but one that runs a job which has been struck before, for a job that
-    costs two workers is taken for a killer.
+    costs two workers is taken for a killer. So each is halted first: what it runs cannot change while that is looked up.
     """
     project.write(
         helper=f"""
@@ -65,15 +66,16 @@ def test_sweep_whose_workers_are_killed_all_the_time_completes_every_job_once(pr
     kills = 0
     while running.process.poll() is None:
         time.sleep(GAP_S)
-        struck = set(numbers(out, "retry")) if (out / "journal.jsonl").exists() else set()
-        jobs = running_jobs(temporary)
-        workers = [pid for pid in workers_of(running.process.pid) if jobs.get(pid) not in struck]
-        if workers:
-            try:
-                os.kill(chance.choice(workers), signal.SIGKILL)
-                kills += 1
-            except ProcessLookupError:
-                continue
+        workers = list(workers_of(running.process.pid))
+        if not workers:
+            continue
+        victim = chance.choice(workers)
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGSTOP)
+            struck = set(numbers(out, "retry")) if (out / "journal.jsonl").exists() else set()
+            spared = running_jobs(temporary).get(victim) in struck
+            os.kill(victim, signal.SIGCONT if spared else signal.SIGKILL)
+            kills += not spared
     result = running.finish()
     assert kills >= 10, "the sweep was over before anything happened"
     found = ends(out)
