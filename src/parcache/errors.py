@@ -378,6 +378,14 @@ class WorkerDiedError(ParcacheError, RuntimeError):
         return f"the worker did not finish the job: {self.reason}{code}"
 
 
+class ElsewhereError(ParcacheError, RuntimeError):
+    """A job was left to another sweep that had it already, and has ended there."""
+
+    def __str__(self) -> str:
+        """Say so."""
+        return "another sweep had the job already, and left no result of it"
+
+
 class HydraNotInitializedError(ParcacheError, RuntimeError):
     """The Python API was called outside Hydra's initialize contexts."""
 
