@@ -45,7 +45,7 @@ def test_sweep_whose_workers_are_killed_all_the_time_completes_every_job_once(pr
     """Of 200 jobs on 4 workers each completes exactly once, but those that kill their workers, and nothing is left.
 
     Every 0.2 s a random worker is killed: any but one that runs a job which has been struck before, for a job that
-    costs two workers is taken for a killer. So each is halted first: what it runs cannot change while that is looked up.
+    costs two workers is taken for a killer. Each is halted first: what it runs cannot change while that is looked up.
     """
     project.write(
         helper=f"""

@@ -50,8 +50,12 @@ class Pool:
     ) -> None:
         self._around = dict(os.environ)  # what it is now, not what a job or a look at one makes of it meanwhile
         self._environments = environments
-        self._initializer = initializer
-        self._setup = initializer if isinstance(initializer, Setup) else None
+        self._setup: Setup | None = None
+        self._initializer: Callable[[], None] | None = None
+        if isinstance(initializer, Setup):
+            self._setup = initializer
+        else:
+            self._initializer = initializer
         self._is_fresh = is_fresh
         self._stagger = Stagger(stagger_s, clock)
         self._clock = clock
@@ -102,7 +106,7 @@ class Pool:
         with self._lock:
             if self._is_closing:
                 raise RuntimeError("submit() was called after stop()")
-            if self._setup is None:
+            if self._setup is None and self._initializer is not None:
                 self._setup = new_setup(self._initializer)
             self._calls += 1
             call = Call(self._calls, data, is_relayed=is_relayed)
