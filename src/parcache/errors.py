@@ -379,11 +379,15 @@ class WorkerDiedError(ParcacheError, RuntimeError):
 
 
 class ElsewhereError(ParcacheError, RuntimeError):
-    """A job was left to another sweep that had it already, and has ended there."""
+    """A job was left to another sweep that had it already, ``where`` says in which place, and has ended there."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.where = where
 
     def __str__(self) -> str:
         """Say so."""
-        return "another sweep had the job already, and left no result of it"
+        return f"another sweep had the job already, and it has ended there: {self.where}"
 
 
 class HydraNotInitializedError(ParcacheError, RuntimeError):
