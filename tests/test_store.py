@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from multiprocessing import get_context
@@ -18,6 +20,7 @@ from parcache.errors import StoreUnavailableError
 from parcache.model import Storing
 from parcache.store.catalog import read_description
 from parcache.store.entry import MAJOR, MINOR, unpack
+from parcache.store.files import remove_scratch
 from parcache.store.store import Store
 from tests.storing import KEY, VALUE, Opaque, publish, published, scratch_files
 
@@ -76,6 +79,21 @@ def test_open_makes_a_store_that_keeps_out_of_git_and_backups(store: Store) -> N
     assert Path(store.paths.gitignore).read_text() == "*\n"
     assert Path(store.paths.cachedir_tag).read_bytes().startswith(b"Signature: 8a477f597d28d172789f06886806bc55")
     assert json.loads(Path(store.paths.format).read_text()) == {"major": MAJOR, "minor": MINOR}
+
+
+def test_remove_scratch_spares_the_living_the_strangers_and_other_hosts(store: Store) -> None:
+    """Only what a process of this host was writing that is named, and gone, is deleted."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    own = Path(store.paths.scratch("a.entry"))
+    dead = own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{gone.pid}-"))
+    stranger = own.with_name(own.name.replace(f"-{os.getpid()}-", "-999999999-"))
+    elsewhere = Path(store.paths.tmp) / f"a.entry.another.host-{gone.pid}-0a0b0c"
+    unknown = Path(store.paths.tmp) / "nobody's"
+    for path in (own, dead, stranger, elsewhere, unknown):
+        path.write_bytes(b"half")
+    remove_scratch(store.paths, {os.getpid(), gone.pid})
+    assert sorted(scratch_files(store)) == sorted(path.name for path in (own, stranger, elsewhere, unknown))
 
 
 def test_open_readonly_makes_nothing(tmp_path: Path) -> None:

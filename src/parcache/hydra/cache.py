@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from hydra.types import TaskFunction
@@ -16,6 +16,7 @@ from parcache.keys.inputs import Verifier
 from parcache.keys.scope import Scope
 from parcache.keys.task import TaskIdentity, identify
 from parcache.model import Entry, Job
+from parcache.store.files import remove_scratch
 from parcache.store.notes import Notes
 from parcache.store.store import Store
 
@@ -111,6 +112,11 @@ class SweepCache:
         # Looked at anew: the jobs themselves may have written what they read.
         verifier = Verifier(self.scope, self.store.digest_memo(writable=self.writes), self.store.list_of)
         return self.store.read(job.key, partial(verifier.accepts, named=job.named), last_only=True)
+
+    def tidy(self, workers: Collection[int]) -> None:
+        """Delete what worker processes left half written in the store because they were killed."""
+        if self.opened is not None and self.writes:
+            remove_scratch(self.opened.paths, workers)
 
     def warn_uncached(self, message: str, number: int) -> None:
         """Say why a job is not cached."""

@@ -289,7 +289,7 @@ class Sweep:
         schedule = self._schedule
         self._backend.stop(cancel=True)
         if schedule is not None:
-            schedule.marks.close()
+            self._forget_workers(schedule)
 
     def _tell_interrupt(self) -> None:
         self._runner.configure_logging()
@@ -355,7 +355,7 @@ class Sweep:
             try:
                 self._backend.stop(cancel=cancel)
             finally:
-                schedule.marks.close()
+                self._forget_workers(schedule)
                 release(self._token)
                 if self._display is not None:
                     self._display.close()
@@ -363,6 +363,10 @@ class Sweep:
                 if self._end_sharing is not None:
                     end, self._end_sharing = self._end_sharing, None
                     end()
+
+    def _forget_workers(self, schedule: Schedule) -> None:
+        self._cache.tidy(schedule.marks.processes())
+        schedule.marks.close()
 
     def _keyring(self) -> Keyring:
         cache = self._cache

@@ -88,6 +88,12 @@ class Marks:
                 found[mark.parcel] = mark
         return found
 
+    def processes(self) -> set[int]:
+        """Return the ids of the processes that have executed units, those that have ended among them."""
+        with suppress(OSError):
+            return {int(name.partition("-")[0]) for name in os.listdir(self.folder)}
+        return set()
+
     def close(self) -> None:
         """Delete the folder. Later calls do nothing."""
         self._remove()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 
 from parcache.store.paths import StorePaths
@@ -24,6 +25,26 @@ def put(paths: StorePaths, path: str, data: bytes, twin: str | None = None) -> N
         with suppress(OSError):
             os.unlink(scratch)
         raise
+
+
+def remove_scratch(paths: StorePaths, processes: Collection[int]) -> None:
+    """Delete what these processes of this host were writing when they ended; those that live keep theirs."""
+    with suppress(OSError):
+        for name in os.listdir(paths.tmp):
+            owner = paths.scratch_owner(name)
+            if owner is not None and owner in processes and not _is_alive(owner):
+                with suppress(OSError):
+                    os.unlink(os.path.join(paths.tmp, name))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _put_twin(paths: StorePaths, scratch: str, path: str, data: bytes) -> None:

@@ -98,6 +98,12 @@ class StorePaths(NamedTuple):
         """Return a file name nobody else uses; it tells who left it, should it be left behind."""
         return f"{self.tmp}/{name}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}"
 
+    def scratch_owner(self, name: str) -> int | None:
+        """Return which process of this host has made a file of ``tmp``, by its name; None where none has."""
+        head, _, rest = name.rpartition(f".{_host()}-")
+        pid = rest.partition("-")[0]
+        return int(pid) if head and pid.isdecimal() else None
+
 
 @lru_cache(maxsize=1)
 def _host() -> str:
