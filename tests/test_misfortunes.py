@@ -77,6 +77,9 @@ DEEDS = """
     def raises(cfg):
         raise ValueError("as it happens")
 
+    def lingers(cfg):
+        time.sleep(2)
+
     def exception_that_needs_two(cfg):
         raise Picky("one", "two")
 
@@ -340,9 +343,9 @@ def test_policy_stop_raises_the_first_failure_and_starts_nothing_else(deeds: Pro
 
 
 def test_max_failures_stop_a_sweep_that_goes_on_failing(deeds: Project, launcher: list[str]) -> None:
-    """One failure more than is put up with ends the sweep."""
+    """One failure more than is put up with ends the sweep; nothing else can fail at the same moment here."""
     more = ("hydra.launcher.failures.max_failures=2",)
-    result, folder = sweep(deeds, launcher, *["raises"] * 30, more=more)
+    result, folder = sweep(deeds, launcher, *["raises"] * 3, *["lingers"] * 27, more=more)
     assert len(numbers(folder, "failed")) == 3
     assert len(numbers(folder, "cancelled")) > 10
     assert result.code == 1
