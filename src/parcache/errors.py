@@ -378,6 +378,18 @@ class WorkerDiedError(ParcacheError, RuntimeError):
         return f"the worker did not finish the job: {self.reason}{code}"
 
 
+class ElsewhereError(ParcacheError, RuntimeError):
+    """A job was left to another sweep that had it already, ``where`` says in which place, and has ended there."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.where = where
+
+    def __str__(self) -> str:
+        """Say so."""
+        return f"another sweep had the job already, and it has ended there: {self.where}"
+
+
 class HydraNotInitializedError(ParcacheError, RuntimeError):
     """The Python API was called outside Hydra's initialize contexts."""
 

@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, NamedTuple
@@ -38,6 +39,17 @@ class Setup(NamedTuple):
     sys_path: list[str]
     argv: list[str]
     initializer: bytes
+
+
+def new_setup(initializer: Callable[[], None]) -> Setup:
+    """Return the setup of this process's workers.
+
+    Raises:
+        Exception: The initializer cannot be pickled.
+    """
+    from parcache.pickling import dumps
+
+    return Setup(os.getpid(), list(sys.path), list(sys.argv), dumps(initializer))
 
 
 def command(calls: int, answers: int, board: int) -> str:

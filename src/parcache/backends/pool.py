@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import threading
 import time
 from collections import deque
@@ -18,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final
 
-from parcache.backends.child import Setup
+from parcache.backends.child import Setup, new_setup
 from parcache.backends.lineage import end_with_descendants
 from parcache.backends.stagger import Stagger
 from parcache.backends.worker import Answer, Call, Worker, death, tell
@@ -36,13 +35,14 @@ _NOT_STARTED: Final = "it was stopped before it started"
 class Pool:
     """Executes calls in one process for each of the environments. All methods may be called from any thread.
 
-    Workers start with the calls that need them. With ``is_fresh``, each executes one call.
+    Workers start with the calls that need them. With ``is_fresh``, each executes one call. A pool that only passes on
+    what another process has made is given that one's setup in place of an initializer.
     """
 
     def __init__(
         self,
         environments: Sequence[Mapping[str, str]],
-        initializer: Callable[[], None],
+        initializer: Callable[[], None] | Setup,
         *,
         is_fresh: bool = False,
         stagger_s: float = 0.0,
@@ -50,8 +50,12 @@ class Pool:
     ) -> None:
         self._around = dict(os.environ)  # what it is now, not what a job or a look at one makes of it meanwhile
         self._environments = environments
-        self._initializer = initializer
         self._setup: Setup | None = None
+        self._initializer: Callable[[], None] | None = None
+        if isinstance(initializer, Setup):
+            self._setup = initializer
+        else:
+            self._initializer = initializer
         self._is_fresh = is_fresh
         self._stagger = Stagger(stagger_s, clock)
         self._clock = clock
@@ -86,13 +90,26 @@ class Pool:
             data, error = dumps((function, argument)), None
         except Exception as raised:
             data, error = b"", raised
+        return self._submit(data, error)
+
+    def relay(self, call: bytes) -> Future[Any]:
+        """Queue a call that is pickled already, ``(function, argument)``; the result is what the worker pickled.
+
+        That is ``(True, result)`` or ``(False, exception)``. Nothing of either is unpickled in this process.
+
+        Raises:
+            RuntimeError: The pool has been stopped.
+        """
+        return self._submit(call, None, is_relayed=True)
+
+    def _submit(self, data: bytes, error: Exception | None, *, is_relayed: bool = False) -> Future[Any]:
         with self._lock:
             if self._is_closing:
                 raise RuntimeError("submit() was called after stop()")
-            if self._setup is None:
-                self._setup = Setup(os.getpid(), list(sys.path), list(sys.argv), dumps(self._initializer))
+            if self._setup is None and self._initializer is not None:
+                self._setup = new_setup(self._initializer)
             self._calls += 1
-            call = Call(self._calls, data)
+            call = Call(self._calls, data, is_relayed=is_relayed)
             if error is not None:
                 self._ends.append((call, error))
             else:

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 R = TypeVar("R")
+
+
+class Place(NamedTuple):
+    """Where a sweep is at home; all paths are absolute.
+
+    ``shared`` is a folder that this backend has for itself in the store, and finds again in a later sweep: None where
+    the sweep stores nothing. ``store`` is the store's own, None likewise. ``folder`` is the working directory. ``name``
+    is the app's, fit for a scheduler to show.
+    """
+
+    name: str
+    sweep_dir: str
+    folder: str
+    store: str | None = None
+    shared: str | None = None
+
+
+class About(NamedTuple):
+    """What ``submit_job`` is told of its call.
+
+    ``key`` is the digest under which the call publishes its result: calls with one key do the same work. It is None
+    where it publishes nothing, or is to run whatever others do. ``settings`` are those of ``Backend.per_job`` that
+    depend on the job, as it has them.
+    """
+
+    number: int
+    key: str | None = None
+    settings: Mapping[str, Any] = {}
 
 
 class Backend(Protocol):
@@ -34,6 +62,21 @@ class Backend(Protocol):
     - ``executes_elsewhere = True``: ``submit`` returns at once, and nothing executes in the thread that calls it. A
       Ctrl-C then does not raise in that thread, which looks for it between two ends instead.
     - ``workers``: how many functions are executed at a time; without it, ``capacity`` is taken for that.
+
+    What a backend needs besides that hands its work to somebody else's scheduler:
+
+    - ``settle(place)``: called once, before ``start``.
+    - ``submit_job(function, argument, about)``: called in place of ``submit``, with one job each time.
+    - ``per_job``: the names of those settings that may differ from job to job. Where the config has an interpolation
+      in one of them, the backend is made without it, and ``submit_job`` is told what each job's own config makes of it.
+    - ``flush()``: nothing more is submitted until something has ended.
+    - ``running_s(future)``: for how long its call has been running (s), None where it waits or has ended. Without it,
+      the workers are taken to share a file system and a clock with the sweeping process. Called from any thread.
+    - ``detach``: True where the sweep is to end as soon as all is submitted; then ``leave()`` takes the place of
+      ``stop`` and returns a text for the user: how many wait or run, and how to follow them.
+
+    Its futures fail with an ``ElsewhereError`` where another sweep's call with the same key has ended: the result, if
+    there is any, is then in the store.
 
     A future's ``running()`` should tell whether its call executes, not only waits; where that is not known it may be
     True from the beginning.

@@ -29,13 +29,14 @@ Answer = bytes | memoryview | BaseException
 class Call(Future[Any]):
     """A submitted call. ``number`` counts the submissions, ``data`` is what a worker is sent.
 
-    ``starts`` are the workers that were started for it.
+    ``starts`` are the workers that were started for it. The result of a relayed call stays as the worker pickled it.
     """
 
-    def __init__(self, number: int, data: bytes) -> None:
+    def __init__(self, number: int, data: bytes, *, is_relayed: bool = False) -> None:
         super().__init__()
         self.number = number
         self.data = data
+        self.is_relayed = is_relayed
         self.starts = 0
         self.worker: Worker | None = None
         self.set_running_or_notify_cancel()  # calls are ended by kill(), which knows how
@@ -249,6 +250,9 @@ def tell(ends: Sequence[tuple[Call, Answer]]) -> None:
     for call, answer in ends:
         if isinstance(answer, BaseException):
             call.set_exception(answer)
+            continue
+        if call.is_relayed:
+            call.set_result(bytes(answer))
             continue
         try:
             succeeded, value = pickle.loads(answer)
