@@ -390,6 +390,18 @@ class ElsewhereError(ParcacheError, RuntimeError):
         return f"another sweep had the job already, and it has ended there: {self.where}"
 
 
+class DetachedError(ParcacheError, RuntimeError):
+    """A sweep was left to its backend, as asked for; ``left`` tells the user of what and how to follow it."""
+
+    def __init__(self, left: str) -> None:
+        super().__init__(left)
+        self.left = left
+
+    def __str__(self) -> str:
+        """Say so."""
+        return f"{self.left} Call it again for the results."
+
+
 class HydraNotInitializedError(ParcacheError, RuntimeError):
     """The Python API was called outside Hydra's initialize contexts."""
 
