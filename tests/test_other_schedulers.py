@@ -304,6 +304,7 @@ def test_detached_sweep_from_python_raises_what_it_left(clustered: Project) -> N
 def test_detach_with_a_sweeper_that_needs_results_is_refused(clustered: Project) -> None:
     """A sweeper that chooses by results would choose by nothing."""
     clustered.write(
+        hydra_plugins__mine____init__="",
         hydra_plugins__mine__choosing="""
             from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
