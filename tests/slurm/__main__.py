@@ -1,0 +1,65 @@
+"""``python3 tools/dev.py slurm COMMAND``: a real Slurm on this machine, by hand. Needs root, and nothing but Python.
+
+install  installs Debian's packages
+up       brings the cluster up, or says that it is up; --no-accounting leaves out slurmdbd and its database
+env      prints what a shell needs to use it: eval "$(python3 tools/dev.py slurm env)"
+down     cancels its jobs and ends it
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.grid_engine import PACKAGES as GRID_ENGINE_PACKAGES
+from tests.slurm.cluster import PACKAGES, Cluster
+from tests.slurm.daemons import ClusterError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="dev.py slurm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=["install", "up", "env", "down"])
+    parser.add_argument("--no-accounting", action="store_true")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / f"parcache-slurm-{os.geteuid()}")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="more for slurm.conf")
+    options = parser.parse_args()
+    if options.command == "install":
+        return install()
+    cluster = Cluster(options.folder)
+    if options.command == "down":
+        cluster.down()
+    elif options.command == "env":
+        if not cluster.is_up():
+            print("no Slurm of this folder is up: python3 tools/dev.py slurm up", file=sys.stderr)
+            return 1
+        print(f"export SLURM_CONF={cluster.conf}")
+    elif cluster.is_up():
+        print(f"is up already: export SLURM_CONF={cluster.conf}")
+    else:
+        try:
+            cluster.up(accounting=not options.no_accounting, settings=dict(item.split("=", 1) for item in options.set))
+        except ClusterError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(f"export SLURM_CONF={cluster.conf}")
+    return 0
+
+
+def install() -> int:
+    """Install what the tests of Slurm and Grid Engine need."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-qq"], ["install", "-qq", "-y", *PACKAGES, *GRID_ENGINE_PACKAGES]):
+        code = subprocess.run(["apt-get", *command], env=env, check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
