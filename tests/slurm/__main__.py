@@ -26,6 +26,7 @@ def main() -> int:
     )
     parser.add_argument("command", choices=["install", "up", "env", "down"])
     parser.add_argument("--no-accounting", action="store_true")
+    parser.add_argument("--cgroups", action="store_true", help="let the kernel hold the memory of jobs")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / f"parcache-slurm-{os.geteuid()}")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="more for slurm.conf")
     options = parser.parse_args()
@@ -42,8 +43,9 @@ def main() -> int:
     elif cluster.is_up():
         print(f"is up already: export SLURM_CONF={cluster.conf}")
     else:
+        settings = dict(item.split("=", 1) for item in options.set)
         try:
-            cluster.up(accounting=not options.no_accounting, settings=dict(item.split("=", 1) for item in options.set))
+            cluster.up(accounting=not options.no_accounting, cgroups=options.cgroups, settings=settings)
         except ClusterError as error:
             print(error, file=sys.stderr)
             return 1

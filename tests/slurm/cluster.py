@@ -5,6 +5,8 @@ Needs root, and Debian's packages (``PACKAGES``). Several can run side by side. 
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -12,16 +14,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.slurm.configuration import (
     ACCOUNT,
     CLUSTER,
     GPUS,
-    NODES,
     TIGHT_QOS,
     Site,
+    cgroup_conf,
     gres_conf,
     slurm_conf,
     slurmdbd_conf,
@@ -32,6 +34,7 @@ from tests.slurm.database import start_database
 PACKAGES = ("slurm-wlm", "munge", "slurmdbd", "mariadb-server")
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "squeue")
 _ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "sacctmgr")
+_CGROUPS = Path("/sys/fs/cgroup")
 _PORTS = range(21_000, 30_000)  # below those that the kernel gives to whoever asks for any
 
 
@@ -46,6 +49,11 @@ def why_not(accounting: bool = True) -> str | None:
     return None
 
 
+def has_cgroups() -> bool:
+    """Tell whether the kernel can hold the memory of jobs: cgroups of version 1 that may be written to."""
+    return (_CGROUPS / "memory" / "cgroup.procs").exists() and os.access(_CGROUPS / "memory", os.W_OK)
+
+
 class Cluster:
     """A Slurm whose every file lies in a folder."""
 
@@ -54,9 +62,14 @@ class Cluster:
         self.conf = self.folder / "slurm.conf"
         self.env = {**_neutral(os.environ), "PATH": _search_path(), "SLURM_CONF": str(self.conf)}
         self.daemons = Daemons(self.folder, self.env)
+        # Their names are unique: the kernel's folders for the jobs of a node are called after it and the job's number.
+        mark = hashlib.sha256(str(self.folder).encode()).hexdigest()[:4]
+        self.nodes = (f"n1-{mark}", f"n2-{mark}")
 
-    def up(self, *, accounting: bool = True, settings: Mapping[str, str] | None = None) -> None:
+    def up(self, *, accounting: bool = True, cgroups: bool = False, settings: Mapping[str, str] | None = None) -> None:
         """Bring everything up and return when both nodes are idle; what an earlier one left is put away first.
+
+        With ``cgroups`` a job that needs too much memory is OUT_OF_MEMORY, as on most sites, instead of FAILED.
 
         Raises:
             ClusterError: Something is missing, or does not start; the message has the end of its log.
@@ -67,13 +80,23 @@ class Cluster:
         self.down()
         self.folder.mkdir(parents=True)
         os.chmod(self.folder, 0o755)
-        self._write(Site(self.folder, _host(), _free_ports(), accounting, secrets.token_hex(16), settings or {}))
+        site = Site(
+            folder=self.folder,
+            host=_host(),
+            ports=_free_ports(self.nodes),
+            accounting=accounting,
+            password=secrets.token_hex(16),
+            nodes=self.nodes,
+            cgroups=cgroups,
+            settings=settings or {},
+        )
+        self._write(site)
         try:
             self._start_munge()
             if accounting:
                 self._start_accounting()
             self.daemons.start("slurmctld", ["slurmctld", "-D"])
-            for node in NODES:
+            for node in self.nodes:
                 self.start_node(node)
             self._wait("slurmctld", lambda: self.node_states().values(), 20)
             self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"}, 30)
@@ -88,11 +111,12 @@ class Cluster:
             return
         if self.daemons.pid("slurmctld"):
             self.cancel_all()
-        order = ["slurmctld", *map(_daemon, NODES), "slurmdbd", "database", "munged"]
+        order = ["slurmctld", *map(_daemon, self.nodes), "slurmdbd", "database", "munged"]
         for name in [*order, *self.daemons.names()]:
             self.daemons.stop(name)
         for pid in self.daemons.strays():
             end_process(pid, signal.SIGKILL, 2)
+        self._remove_cgroups()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def is_up(self) -> bool:
@@ -139,10 +163,11 @@ class Cluster:
     def _write(self, site: Site) -> None:
         self.conf.write_text(slurm_conf(site))
         (self.folder / "gres.conf").write_text(gres_conf(site))
+        (self.folder / "cgroup.conf").write_text(cgroup_conf())
         for number in range(GPUS):
             (self.folder / f"gpu{number}").touch()
         (self.folder / "state").mkdir()
-        for node in NODES:
+        for node in self.nodes:
             (self.folder / f"spool-{node}").mkdir()
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
@@ -152,6 +177,13 @@ class Cluster:
             conf.touch(mode=0o600)
             conf.write_text(slurmdbd_conf(site))
         self.site = site
+
+    def _remove_cgroups(self) -> None:
+        for node in self.nodes:
+            for top in _CGROUPS.glob(f"*/slurm_{node}"):
+                for folder, _, _ in os.walk(top, topdown=False):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(folder)
 
     def _start_munge(self) -> None:
         names = {"key-file": "key", "socket": "socket", "pid-file": "own", "log-file": "log", "seed-file": "seed"}
@@ -192,9 +224,9 @@ def _host() -> str:
     return socket.gethostname().partition(".")[0]
 
 
-def _free_ports() -> dict[str, int]:
+def _free_ports(nodes: Sequence[str]) -> dict[str, int]:
     """Choose ports that nobody listens on, from a place that differs between processes."""
-    names = ["slurmctld", "slurmdbd", "database", *NODES]
+    names = ["slurmctld", "slurmdbd", "database", *nodes]
     start = _PORTS.start + (os.getpid() * 10) % len(_PORTS)
     free = (port for port in (*range(start, _PORTS.stop), *range(_PORTS.start, start)) if not answers(port))
     return dict(zip(names, free, strict=False))

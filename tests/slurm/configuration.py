@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 CLUSTER = "parcache"
-NODES = ("n1", "n2")
 CPUS = 8  # a node claims these, whatever the machine has
 MEMORY_MB = 4000
 GPUS = 2  # of the first node; files stand for them
@@ -26,7 +25,7 @@ ACCOUNT = "lab"
 class Site:
     """What the files say: where, under which host name, on which ports of the loopback, and what else is set.
 
-    ``password`` is that of slurmdbd's user in its database.
+    ``password`` is that of slurmdbd's user in its database. With ``cgroups`` the kernel holds the memory of a job.
     """
 
     folder: Path
@@ -34,6 +33,8 @@ class Site:
     ports: Mapping[str, int]
     accounting: bool
     password: str
+    nodes: Sequence[str]
+    cgroups: bool
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,17 +57,14 @@ def slurm_conf(site: Site) -> str:
         "SwitchType": "switch/none",
         "MpiDefault": "none",
         "ProctrackType": "proctrack/linuxproc",
-        "TaskPlugin": "task/none",
         "ReturnToService": "2",
         "SlurmdParameters": "config_overrides",
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
-        "DefMemPerCPU": "100",
+        "DefMemPerCPU": "400",
         "GresTypes": "gpu",
-        # Memory is looked at each second, and a step that has too much is killed: what cgroups do elsewhere.
         "JobAcctGatherType": "jobacct_gather/linux",
         "JobAcctGatherFrequency": "task=1",
-        "JobAcctGatherParams": "OverMemoryKill",
         "MaxArraySize": "1001",
         "MaxJobCount": "20000",
         "MinJobAge": "300",
@@ -95,21 +93,30 @@ def slurm_conf(site: Site) -> str:
             "AccountingStorageEnforce": "limits,qos",
             "AccountingStorageTRES": "gres/gpu",
         }
+    if site.cgroups:
+        settings["TaskPlugin"] = "task/cgroup"
+    else:  # memory is looked at each second: a job that has too much is killed, and not called out of memory
+        settings |= {"TaskPlugin": "task/none", "JobAcctGatherParams": "OverMemoryKill"}
     settings |= site.settings
     lines = [f"{name}={value}" for name, value in settings.items()]
-    for node in NODES:
-        gpus = f" Gres=gpu:{GPUS}" if node == NODES[0] else ""
+    for node in site.nodes:
+        gpus = f" Gres=gpu:{GPUS}" if node == site.nodes[0] else ""
         lines.append(
             f"NodeName={node} NodeHostname={site.host} NodeAddr=127.0.0.1 Port={site.ports[node]}"
             f" CPUs={CPUS} RealMemory={MEMORY_MB}{gpus} State=UNKNOWN"
         )
-    lines += [f"PartitionName={name} Nodes={','.join(NODES)} {rest}" for name, rest in PARTITIONS.items()]
+    lines += [f"PartitionName={name} Nodes={','.join(site.nodes)} {rest}" for name, rest in PARTITIONS.items()]
     return "\n".join(lines) + "\n"
 
 
 def gres_conf(site: Site) -> str:
     """Return gres.conf: files stand for the first node's GPUs."""
-    return f"NodeName={NODES[0]} Name=gpu File={site.folder}/gpu[0-{GPUS - 1}]\n"
+    return f"NodeName={site.nodes[0]} Name=gpu File={site.folder}/gpu[0-{GPUS - 1}]\n"
+
+
+def cgroup_conf() -> str:
+    """Return cgroup.conf: a job has the memory that it has asked for."""
+    return "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nConstrainRAMSpace=yes\nConstrainSwapSpace=no\n"
 
 
 def slurmdbd_conf(site: Site) -> str:
