@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.grid_engine import PACKAGES as GRID_ENGINE_PACKAGES
-from tests.slurm.cluster import PACKAGES, Cluster
+from tests import grid_engine
+from tests.slurm.cluster import PACKAGES, Cluster, why_not
 from tests.slurm.daemons import ClusterError
 
 
@@ -32,7 +33,15 @@ def main() -> int:
     options = parser.parse_args()
     if options.command == "install":
         return install()
-    cluster = Cluster(options.folder)
+    try:
+        return command(options, Cluster(options.folder))
+    except ClusterError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def command(options: argparse.Namespace, cluster: Cluster) -> int:
+    """Do what is asked of one cluster; return the exit code."""
     if options.command == "down":
         cluster.down()
     elif options.command == "env":
@@ -44,19 +53,20 @@ def main() -> int:
         print(f"is up already: export SLURM_CONF={cluster.conf}")
     else:
         settings = dict(item.split("=", 1) for item in options.set)
-        try:
-            cluster.up(accounting=not options.no_accounting, cgroups=options.cgroups, settings=settings)
-        except ClusterError as error:
-            print(error, file=sys.stderr)
-            return 1
+        cluster.up(accounting=not options.no_accounting, cgroups=options.cgroups, settings=settings)
         print(f"export SLURM_CONF={cluster.conf}")
     return 0
 
 
 def install() -> int:
-    """Install what the tests of Slurm and Grid Engine need."""
+    """Install what the tests of Slurm and Grid Engine need, unless it is there."""
+    if why_not() is None and grid_engine.why_not() is None:
+        return 0
+    if shutil.which("apt-get") is None:
+        print("there is no apt-get: install Slurm, munge, slurmdbd, MariaDB, Grid Engine by hand", file=sys.stderr)
+        return 1
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-qq", "-y", *PACKAGES, *GRID_ENGINE_PACKAGES]):
+    for command in (["update", "-qq"], ["install", "-qq", "-y", *PACKAGES, *grid_engine.PACKAGES]):
         code = subprocess.run(["apt-get", *command], env=env, check=False).returncode
         if code:
             return code

@@ -78,8 +78,7 @@ class Cluster:
         if reason:
             raise ClusterError(reason)
         self.down()
-        self.folder.mkdir(parents=True)
-        os.chmod(self.folder, 0o755)
+        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         site = Site(
             folder=self.folder,
             host=_host(),
@@ -106,9 +105,15 @@ class Cluster:
             raise ClusterError(f"{error}\n{logs}") from None
 
     def down(self) -> None:
-        """Cancel all jobs, end what was started, remove the folder. Nothing happens where there is none."""
-        if not self.folder.exists():
+        """Cancel all jobs, end what was started, remove the folder. Nothing happens where there is none.
+
+        Raises:
+            ClusterError: The folder holds something else.
+        """
+        if not self.folder.exists() or not any(self.folder.iterdir()):
             return
+        if not self.conf.exists():
+            raise ClusterError(f"{self.folder} is not the folder of a Slurm")
         if self.daemons.pid("slurmctld"):
             self.cancel_all()
         order = ["slurmctld", *map(_daemon, self.nodes), "slurmdbd", "database", "munged"]
@@ -122,6 +127,11 @@ class Cluster:
     def is_up(self) -> bool:
         """Tell whether the controller runs."""
         return self.daemons.pid("slurmctld") is not None
+
+    @property
+    def has_cgroups(self) -> bool:
+        """Tell whether the kernel holds the memory of jobs."""
+        return "task/cgroup" in self.conf.read_text()
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run one of Slurm's commands and return what it prints.
@@ -149,6 +159,17 @@ class Cluster:
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline and self.run("squeue", "--noheader", check=False).strip():
             time.sleep(0.1)
+
+    def refresh(self) -> None:
+        """Empty the queue, and start and resume the nodes that a test has taken away."""
+        self.cancel_all()
+        for node in self.nodes:
+            if self.daemons.pid(_daemon(node)) is None:
+                self.start_node(node)
+        for node, state in self.node_states().items():
+            if state.startswith(("down", "drain", "drng")):
+                self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"}, 30)
 
     def start_node(self, node: str) -> None:
         """Start the daemon of one node."""
