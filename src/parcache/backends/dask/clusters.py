@@ -32,7 +32,7 @@ def make_cluster(settings: Settings, when_closed: Callable[[Callable[[], None]],
         with without_main():
             cluster = kind(**arguments)
     except Exception as error:
-        expected = f"what {settings.target} takes ({type(error).__name__}: {error})"
+        expected = f"what {settings.target or 'distributed.LocalCluster'} takes ({_reason(error)})"
         raise SettingError(f"{PREFIX}.cluster", dict(settings.arguments), expected) from error
     when_closed(lambda: _close(cluster))
     return cluster
@@ -114,6 +114,16 @@ def _in_slurm(names: list[str]) -> str:
     lines = asked.stdout.split("\n")
     shown = "; ".join(line.strip() for line in lines[:10] if line.strip())
     return f"; squeue has: {shown or 'none of them'}"
+
+
+def _reason(error: BaseException) -> str:
+    told = []
+    cause: BaseException | None = error
+    while cause is not None:
+        text = str(cause).strip().split("\n")[-1]
+        told.append(f"{type(cause).__name__}: {text}")
+        cause = cause.__cause__
+    return "; ".join(told)
 
 
 def _close(cluster: Any) -> None:
