@@ -7,6 +7,7 @@ group ``parcache.backends``; such a package cannot take a built-in's name.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +28,10 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "serial": "parcache.backends.serial:SerialBackend",
     "process": "parcache.backends.process:ProcessBackend",
     "threading": "parcache.backends.threading:ThreadingBackend",
+    "dask": "parcache.backends.dask.backend:DaskBackend",
 }
+# What a built-in backend needs, and the extra that brings it.
+_NEEDS: Final[Mapping[str, tuple[str, str]]] = {"dask": ("distributed", "dask")}
 _METHODS: Final = ("start", "submit", "stop")
 
 Factory = Callable[..., Backend]
@@ -73,6 +77,7 @@ def per_job_settings(name: str) -> Collection[str]:
 
 def _load(name: str) -> tuple[Factory, str]:
     if name in _BUILT_IN:
+        _check_installed(name)
         source = _BUILT_IN[name]
         module, _, attribute = source.partition(":")
         return getattr(importlib.import_module(module), attribute), source
@@ -80,6 +85,12 @@ def _load(name: str) -> tuple[Factory, str]:
     if not found:
         raise UnknownBackendError(name, known_names())
     return _load_entry_point(found[0]), found[0].value
+
+
+def _check_installed(name: str) -> None:
+    package, extra = _NEEDS.get(name, ("", ""))
+    if package and importlib.util.find_spec(package) is None:
+        raise BackendNotInstalledError(name, package, f"Install it: pip install 'parcache[{extra}]'")
 
 
 def _entry_points() -> tuple[EntryPoint, ...]:

@@ -131,7 +131,7 @@ def read_settings(
         raise SettingError(_PREFIX, str(error).splitlines()[0], "values that can be resolved") from None
     if not isinstance(raw, dict):
         raise SettingError(_PREFIX, raw, "a mapping")
-    _refuse_unknown(_PREFIX, raw, ("_target_", *_KEYS))
+    _refuse_unknown(_PREFIX, raw, ("_target_", "_recursive_", *_KEYS))
     _refuse_absent(_PREFIX, raw, _KEYS[1:])
     cache: Any = raw["cache"]
     _refuse_unknown(f"{_PREFIX}.cache", cache, _CACHE_KEYS)
