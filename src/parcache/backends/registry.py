@@ -27,6 +27,7 @@ GROUP: Final = "parcache.backends"
 _BUILT_IN: Final[Mapping[str, str]] = {
     "serial": "parcache.backends.serial:SerialBackend",
     "process": "parcache.backends.process:ProcessBackend",
+    "slurm": "parcache.backends.slurm.backend:SlurmBackend",
     "threading": "parcache.backends.threading:ThreadingBackend",
     "dask": "parcache.backends.dask.backend:DaskBackend",
 }
