@@ -44,7 +44,7 @@ class Closure:
         self._added: dict[tuple[Module, str], list[tuple[Module, int]]] = {}
         self._bound: set[tuple[Module, str]] = set()
         self._taken: set[Target] = set()
-        self._followed: set[tuple[Module, str]] = set()
+        self._followed: dict[Module, set[str]] = {}
         self._met: set[Module] = set()
         self._imported: set[tuple[str, str]] = set()
         self.breadth = Breadth(finder)
@@ -136,8 +136,7 @@ class Closure:
     def _follow_unit(self, module: Module, unit: Unit) -> None:
         for imported, name in (*unit.imports_now, *unit.imports_later):
             self._import(imported, name)
-        for chain in unit.refs:
-            self._chain(module, chain)
+        self._chains(module, unit.refs)
         for imported, chain in unit.absolute:
             for target in self._names.denote_in(imported, chain):
                 self.references.add((logical_name(module.name), f"{imported}:{chain}", _logical(target)))
@@ -162,10 +161,14 @@ class Closure:
 
     # --- Names
 
+    def _chains(self, module: Module, chains: Iterable[str]) -> None:
+        followed = self._followed.setdefault(module, set())
+        for chain in chains:
+            if chain not in followed:
+                followed.add(chain)
+                self._chain(module, chain)
+
     def _chain(self, module: Module, chain: str) -> None:
-        if (module, chain) in self._followed:
-            return
-        self._followed.add((module, chain))
         targets = self._names.denote(module, chain)
         root = chain.partition(".")[0]
         table = self._table(module)
@@ -351,8 +354,7 @@ class Closure:
                 self._unit(module, number)
         for name in table.binders:
             self._binding(module, name)
-        for name in table.aliases:
-            self._chain(module, name)
+        self._chains(module, table.aliases)
 
     def _whole_package(self, name: str) -> None:
         package = self._finder.find(name)
