@@ -13,7 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
 
 from parcache.errors import HydraNotInitializedError
-from parcache.hydra.launch import COLLECTOR, Collector, RefusedError
+from parcache.hydra.launch import COLLECTOR, Collector
+from parcache.hydra.refused import RefusedError
 
 
 def multirun(task: Callable[[Any], Any], config_name: str | None, overrides: Sequence[str]) -> list[JobReturn]:
