@@ -379,6 +379,51 @@ class WorkerDiedError(ParcacheError, RuntimeError):
         return f"the worker did not finish the job: {self.reason}{code}"
 
 
+class NoDaskWorkerError(ParcacheError, TimeoutError):
+    """A Dask cluster has had no worker for too long; ``state`` says what it is waiting for."""
+
+    def __init__(self, cluster: str, wait_s: float, state: str) -> None:
+        super().__init__(cluster, wait_s, state)
+        self.cluster, self.wait_s, self.state = cluster, wait_s, state
+
+    def __str__(self) -> str:
+        """Name the cluster and its state, and how to wait longer."""
+        return (
+            f"No worker of {self.cluster} has come for {self.wait_s:g} s: {self.state}. "
+            "Give it more time: hydra.launcher.backend.wait_s=SECONDS, or null for any time."
+        )
+
+
+class DaskVersionError(ParcacheError, RuntimeError):
+    """A Dask scheduler or worker has another Python than the sweeping process, or no parcache."""
+
+    def __init__(self, where: str, found: str, wanted: str) -> None:
+        super().__init__(where, found, wanted)
+        self.where, self.found, self.wanted = where, found, wanted
+
+    def __str__(self) -> str:
+        """Name the place and both versions."""
+        return (
+            f"The {self.where} has {self.found}, the sweeping process {self.wanted}: what travels between them would "
+            "not arrive. Start the cluster's workers with the sweeping process's environment."
+        )
+
+
+class SchedulerLostError(ParcacheError, ConnectionError):
+    """The connection to a Dask scheduler has ended while jobs ran."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address = address
+
+    def __str__(self) -> str:
+        """Name the scheduler and how to go on."""
+        return (
+            f"The Dask scheduler at {self.address} is gone. What had ended is stored: start the cluster again, and run "
+            "the same command to go on."
+        )
+
+
 class SlurmEndedError(WorkerDiedError):
     """Slurm ended what a job ran in: ``job_id`` is its own, ``state`` and ``reason`` are what it says.
 
@@ -465,6 +510,18 @@ class ElsewhereError(ParcacheError, RuntimeError):
     def __str__(self) -> str:
         """Say so."""
         return f"another sweep had the job already, and it has ended there: {self.where}"
+
+
+class DetachedError(ParcacheError, RuntimeError):
+    """A sweep was left to its backend, as asked for; ``left`` tells the user of what and how to follow it."""
+
+    def __init__(self, left: str) -> None:
+        super().__init__(left)
+        self.left = left
+
+    def __str__(self) -> str:
+        """Say so."""
+        return f"{self.left} Call it again for the results."
 
 
 class HydraNotInitializedError(ParcacheError, RuntimeError):

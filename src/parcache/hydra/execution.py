@@ -11,13 +11,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobStatus
+from omegaconf import DictConfig
 
-from parcache.backends import Backend, create
-from parcache.errors import SettingError, SharedProcessError
+from parcache.backends import Backend, Place, create
+from parcache.errors import ParcacheError, SettingError, SharedProcessError
 from parcache.hydra import sharing
 from parcache.hydra.cache import SweepCache
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.ledger import Ledger
+from parcache.hydra.per_job import settings_per_job
+from parcache.hydra.record import BASIC_SWEEPER
 from parcache.hydra.refused import RefusedError
 from parcache.hydra.runner import HydraRunner
 from parcache.hydra.settings import Audit, Order, Settings
@@ -30,12 +33,15 @@ if TYPE_CHECKING:
     from parcache.run.audited import Audited
     from parcache.run.batch import Batch
     from parcache.run.interrupt import Interrupts
-    from parcache.run.marks import Marks
+    from parcache.run.marks import Mark, Marks
     from parcache.run.schedule import Schedule
 
 
 class Execution:
-    """Runs the jobs of one sweep's batches. ``is_app``: the sweep was started from a command line."""
+    """Runs the jobs of one sweep's batches.
+
+    ``name`` is the app's, ``sweep_dir`` absolute. ``is_app``: the sweep was started from a command line.
+    """
 
     def __init__(
         self,
@@ -46,6 +52,8 @@ class Execution:
         ledger: Ledger,
         parts: Parts,
         *,
+        name: str,
+        sweep_dir: str,
         is_app: bool,
     ) -> None:
         self._backend = backend
@@ -56,13 +64,31 @@ class Execution:
         self._parts = parts
         self._is_app = is_app
         self._token = os.urandom(8).hex()
+        self._name, self._sweep_dir = name, sweep_dir
+        self._varying: Mapping[int, Mapping[str, Any]] = {}
+        self.left = ""
+        """What was left to the backend when the sweep detached, for the user; empty where nothing was."""
+        self._marks: Marks | None = None
         self._schedule: Schedule | None = None
         self._batch: Batch | None = None
         self._display: Display | None = None
         self._end_sharing: Callable[[], None] | None = None
 
+    def check(self, plan: Plan, jobs: Mapping[int, ComposedJob]) -> None:
+        """Refuse jobs that cannot run on this backend, before any does.
+
+        Raises:
+            RefusedError: They could not be kept apart, or what they need cannot be told.
+        """
+        due = [jobs[job.number] for job in plan.misses] + [jobs[number] for number in plan.duplicates]
+        try:
+            sharing.check(self._backend, due, max(len(plan.misses), len(plan.duplicates)), self._settings.cache.audit)
+            self._varying = settings_per_job(due, self._settings.varying)
+        except (SharedProcessError, SettingError) as error:
+            raise RefusedError(error) from None
+
     def run(self, jobs: Sequence[Job], plan: Plan, unit_of: Callable[[Job], Any], findings: Audited | None) -> None:
-        """Run what the plan leaves to run, until its end or the limits'."""
+        """Run what the plan leaves to run, until its end or the limits', or until all is submitted."""
         from parcache.run.batch import Batch
         from parcache.run.interrupt import Interrupts
         from parcache.run.status import Status
@@ -75,13 +101,11 @@ class Execution:
         raises = not getattr(self._backend, "executes_elsewhere", False)
         with Interrupts(self._abandon, raises=raises) as interrupts, ExitStack() as stack:
             display = self._display_of()
-            marks = self._marks()
-            status = Status(
-                len(jobs), len(plan.hits), _to_run(jobs, plan), lambda: marks.read().values(), expected, self.workers
-            )
+            to_run = _to_run(jobs, plan)
+            status = Status(len(jobs), len(plan.hits), to_run, self._running, expected, self.workers)
             stack.callback(display.stop)
             display.start(status.snapshot)
-            schedule = self._start(interrupts, marks)
+            schedule = self._start(interrupts)
             for event in batch.run(schedule):
                 self._ledger.take(event)
                 number = event.job.number
@@ -119,23 +143,21 @@ class Execution:
 
     def _abandon(self) -> None:
         """Leave nothing behind in a process that is about to end, whatever it was at."""
-        schedule = self._schedule
+        marks = self._marks
         self._backend.stop(cancel=True)
-        if schedule is not None:
-            self._forget_workers(schedule)
+        if marks is not None:
+            self._forget_workers(marks)
 
     def _running_numbers(self) -> set[int]:
         """Return the jobs that workers are running, some that have ended among them."""
-        if self._schedule is None:
-            return set()
-        return {mark.number for mark in self._schedule.marks.read().values()}
+        return {mark.number for mark in self._running()}
 
-    def _marks(self) -> Marks:
+    def _running(self) -> list[Mark]:
+        schedule = self._schedule
+        return schedule.running() if schedule is not None else []
+
+    def _start(self, interrupts: Interrupts) -> Schedule:
         from parcache.run.marks import Marks
-
-        return Marks() if self._schedule is None else self._schedule.marks
-
-    def _start(self, interrupts: Interrupts, marks: Marks) -> Schedule:
         from parcache.run.schedule import Crew, Schedule
         from parcache.run.worker import Looking, execute_parcel, install_here, program_imports
 
@@ -146,16 +168,43 @@ class Execution:
                 imports=program_imports() if self._is_app else (),
             )
             self._end_sharing = sharing.begin(self._backend)
+            marks = self._marks = Marks()
+            # Where the backend knows itself who runs what, its workers may be on another machine.
+            folder = "" if hasattr(self._backend, "running_s") else marks.folder
             try:
-                self._backend.start(install_here(self._token, self._runner, self._parts, looking, marks.folder))
-            except SettingError as error:
+                self._settle()
+                self._backend.start(install_here(self._token, self._runner, self._parts, looking, folder))
+            except ParcacheError as error:
                 marks.close()
+                self._share_no_more()
                 raise RefusedError(error) from None
             crew = Crew(self._backend, self._runner, partial(execute_parcel, self._token), self._parts, marks)
-            failed = self._ledger.tally.failed  # of earlier batches, whose workers have ended
-            self._schedule = Schedule(crew, self._settings.limits, failed=failed, sent=self._ledger.sent)
+            self._schedule = Schedule(
+                crew,
+                self._settings.limits,
+                varying=lambda number: self._varying.get(number, {}),
+                is_refreshed=not self._cache.reads,
+                failed=self._ledger.tally.failed,  # of earlier batches, whose workers have ended
+                sent=self._ledger.sent,
+            )
         self._schedule.is_interrupted = lambda: interrupts.is_requested
         return self._schedule
+
+    def _settle(self) -> None:
+        settle: Callable[[Place], None] | None = getattr(self._backend, "settle", None)
+        if settle is None:
+            return
+        store = self._cache.opened if self._cache.writes else None
+        settle(
+            Place(
+                self._name,
+                self._sweep_dir,
+                os.getcwd(),
+                store.paths.root if store is not None else None,
+                store.paths.backend(self._settings.backend_name) if store is not None else None,
+                self._settings.limits.retries,
+            )
+        )
 
     def workers_environment(self) -> Mapping[str, str]:
         """Return what of ``cache.env`` is not for the workers as it is here.
@@ -167,18 +216,6 @@ class Execution:
         found: Mapping[str, str] = tell(self._settings.cache.env) if tell and self._settings.cache.env else {}
         return found
 
-    def check_sharing(self, plan: Plan, jobs: Mapping[int, ComposedJob]) -> None:
-        """Refuse jobs that could not be kept apart where the backend runs them.
-
-        Raises:
-            RefusedError: There are some.
-        """
-        due = [jobs[job.number] for job in plan.misses] + [jobs[number] for number in plan.duplicates]
-        try:
-            sharing.check(self._backend, due, max(len(plan.misses), len(plan.duplicates)), self._settings.cache.audit)
-        except SharedProcessError as error:
-            raise RefusedError(error) from None
-
     def stop(self, *, cancel: bool) -> None:
         """Release the workers. Later calls do nothing, until jobs run again."""
         if self._schedule is not None:
@@ -186,20 +223,28 @@ class Execution:
 
             schedule, self._schedule = self._schedule, None
             try:
-                self._backend.stop(cancel=cancel)
+                if schedule.detaches and not cancel:
+                    self.left = self._backend.leave()  # type: ignore[attr-defined]  # what detaches has it
+                else:
+                    self._backend.stop(cancel=cancel)
             finally:
-                self._forget_workers(schedule)
+                if self._marks is not None:
+                    self._forget_workers(self._marks)
+                    self._marks = None
                 release(self._token)
                 if self._display is not None:
                     self._display.close()
                     self._display = None
-                if self._end_sharing is not None:
-                    end, self._end_sharing = self._end_sharing, None
-                    end()
+                self._share_no_more()
 
-    def _forget_workers(self, schedule: Schedule) -> None:
-        self._cache.tidy(schedule.marks.processes())
-        schedule.marks.close()
+    def _share_no_more(self) -> None:
+        if self._end_sharing is not None:
+            end, self._end_sharing = self._end_sharing, None
+            end()
+
+    def _forget_workers(self, marks: Marks) -> None:
+        self._cache.tidy(marks.processes())
+        marks.close()
 
     def ordered(self, plan: Plan, expected: Mapping[int, float]) -> Plan:
         """Return the plan with its misses in the order in which they are to start."""
@@ -253,6 +298,18 @@ def make_backend(settings: Settings) -> Backend:
         remedy = "choose one that can: hydra/launcher/backend=process"
         raise SettingError("hydra.launcher.failures.timeout_s", timeout_s, f"{expected}; {remedy}")
     return backend
+
+
+def check_sweeper(backend: Backend, master: DictConfig) -> None:
+    """Refuse to detach from a sweeper that chooses its next jobs by the results of these.
+
+    Raises:
+        SettingError: It does.
+    """
+    sweeper = str(master.hydra.sweeper.get("_target_"))
+    if getattr(backend, "detach", False) and sweeper != BASIC_SWEEPER:
+        expected = f"false with the sweeper {sweeper.rpartition('.')[2]}, which needs the results of its jobs"
+        raise SettingError("hydra.launcher.backend.detach", True, expected)
 
 
 def _to_run(jobs: Sequence[Job], plan: Plan) -> list[Job]:

@@ -17,12 +17,13 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from parcache.backends import per_job_settings
 from parcache.errors import AuditError, ParcacheError, SettingError
 from parcache.hydra.cache import SweepCache
 from parcache.hydra.callbacks import SweepEndCallback
 from parcache.hydra.compose import compose_job
 from parcache.hydra.composer import SweepComposer
-from parcache.hydra.execution import Execution, make_backend
+from parcache.hydra.execution import Execution, check_sweeper, make_backend
 from parcache.hydra.keyring import Keyring
 from parcache.hydra.ledger import Ledger
 from parcache.hydra.record import ExplainMode, heading
@@ -65,8 +66,9 @@ class Sweep:
             RefusedError: A setting is wrong, or the backend is unknown or not installed.
         """
         try:
-            self._settings = read_settings(master, os.environ)
+            self._settings = read_settings(master, os.environ, per_job_settings)
             backend = make_backend(self._settings)
+            check_sweeper(backend, master)
         except ParcacheError as error:
             raise RefusedError(error) from None
         loader: Any = context.config_loader
@@ -103,8 +105,11 @@ class Sweep:
             self._cache,
             self._ledger,
             self._parts,
+            name=str(master.hydra.job.name),
+            sweep_dir=os.path.abspath(sweep_dir),
             is_app=self._collector is None,
         )
+        self._is_left_told = False
         at_end = self.close if self._explain is None else self._explain.end
         context.callbacks.callbacks.append(SweepEndCallback(at_end))
 
@@ -150,7 +155,7 @@ class Sweep:
                 if self._collector is not None:
                     self._collector.reports.extend(returns)
                 return returns
-            self._execution.check_sharing(plan, by_number)
+            self._execution.check(plan, by_number)
             self._record_plan(jobs, plan)
         log.info(
             "Launching %d jobs: %d in the store, %d to run (%s)",
@@ -170,7 +175,7 @@ class Sweep:
                 self._execution.run(jobs, plan, lambda job: keyring.unit(job, by_number[job.number]), findings)
         keyring.close(self._composer.keeps)
         self._composer.forget()
-        ordered = [self._ledger.returns[job.number] for job in jobs]
+        ordered = [self._ledger.returns.get(job.number) or self._ledger.leave(job.number) for job in jobs]
         if self._collector is not None:
             self._collector.reports.extend(ordered)
         if findings is not None:
@@ -189,6 +194,14 @@ class Sweep:
             sweep_dir = str(self._master.hydra.sweep.dir)
             log.info(summary_line(ledger.tally, self._ended_s - self._started_s, sweep_dir))
             ledger.tally = Tally()
+        if self._execution.left and not self._is_left_told:
+            self._is_left_told = True
+            log.info("%s", self._execution.left)
+
+    @property
+    def left(self) -> str:
+        """Return what the sweep has left to its backend and how to follow it; an empty string where nothing was."""
+        return self._execution.left
 
     @contextmanager
     def _keeping_books(self, explain: Callable[[int], Explained | None]) -> Iterator[None]:
