@@ -64,18 +64,19 @@ class Fleet:
         settings: Settings,
         logs: str,
         *,
+        retries: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._cluster = cluster
         self._settings = settings
         self._logs = logs
+        self._retries = retries
         self._clock = clock
         self._groups: dict[str, Group] = {}
         self._stillborn: dict[int, int] = {}
         self._told: set[str] = set()
         self.tasks: dict[str, Task] = {}
-        self.retries = 0
 
     @property
     def jobs(self) -> list[str]:
@@ -92,7 +93,7 @@ class Fleet:
                 parallel=settings.parallel,
                 limit=limit,
                 idle_s=settings.idle_s,
-                retries=self.retries,
+                retries=self._retries,
                 timeout_s=resources.timeout_s,
                 signal_delay_s=resources.signal_delay_s,
                 threads=thread_limits(settings.threads, resources.cpus, settings.parallel),
