@@ -196,8 +196,12 @@ class Spool:
         # A rename that NFS repeats fails although it has succeeded: whether it has is told by what is there.
         with suppress(FileNotFoundError):
             os.rename(self._path("queue", str(group), str(call)), claimed)
+        return self.peek(Claim(call, agent))
+
+    def peek(self, claim: Claim) -> bytes | None:
+        """Return a call that an agent has; None where it has not, or not any more."""
         try:
-            with open(claimed, "rb") as file:
+            with open(self._path("taken", _taken_name(claim)), "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return None
