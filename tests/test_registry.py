@@ -76,7 +76,7 @@ def test_known_names_are_built_in_and_registered_ones(install: Install) -> None:
     assert set(known_names()) == {*before, "lab"}
 
 
-@pytest.mark.parametrize("name", ["serial", "process", "threading"])
+@pytest.mark.parametrize("name", ["serial", "process", "threading", "dask"])
 def test_create_built_in_backend_has_capacity(name: str) -> None:
     """Every built-in backend is made without settings, and takes at least one job."""
     assert create(name, {}).capacity >= 1
@@ -116,6 +116,11 @@ def test_create_unknown_name_lists_the_known_ones(install: Install) -> None:
         ("serial", "none"),
         ("process", "fresh_process, slots, stagger_s, threads, workers"),
         ("threading", "workers"),
+        (
+            "dask",
+            "adapt, address, cluster, log_level, memory_limit, scale, threads_per_worker, wait_s, worker_resources, "
+            "workers",
+        ),
         ("lab", "capacity, queue"),
         ("function", "queue"),
     ],
@@ -157,6 +162,17 @@ def test_create_backend_whose_package_is_missing_names_the_command(install: Inst
         create("lab", {})
     assert str(caught.value) == (
         "Backend 'lab' needs no_such_package, which is not installed. Install it: pip install no_such_package"
+    )
+
+
+def test_create_built_in_backend_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A built-in backend whose packages are missing is refused with the extra that brings them."""
+    monkeypatch.setattr(sys, "meta_path", [])
+    monkeypatch.delitem(sys.modules, "distributed", raising=False)
+    with pytest.raises(BackendNotInstalledError) as caught:
+        create("dask", {})
+    assert str(caught.value) == (
+        "Backend 'dask' needs distributed, which is not installed. Install it: pip install 'parcache[dask]'"
     )
 
 

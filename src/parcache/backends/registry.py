@@ -7,8 +7,9 @@ group ``parcache.backends``; such a package cannot take a built-in's name.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.protocol import Backend
@@ -26,8 +27,12 @@ GROUP: Final = "parcache.backends"
 _BUILT_IN: Final[Mapping[str, str]] = {
     "serial": "parcache.backends.serial:SerialBackend",
     "process": "parcache.backends.process:ProcessBackend",
+    "slurm": "parcache.backends.slurm.backend:SlurmBackend",
     "threading": "parcache.backends.threading:ThreadingBackend",
+    "dask": "parcache.backends.dask.backend:DaskBackend",
 }
+# What a built-in backend needs, and the extra that brings it.
+_NEEDS: Final[Mapping[str, tuple[str, str]]] = {"dask": ("distributed", "dask")}
 _METHODS: Final = ("start", "submit", "stop")
 
 Factory = Callable[..., Backend]
@@ -59,8 +64,21 @@ def create(name: str, settings: Mapping[str, Any]) -> Backend:
     return backend
 
 
+def per_job_settings(name: str) -> Collection[str]:
+    """Return the names of the settings of a backend that may differ from job to job.
+
+    Raises:
+        UnknownBackendError: Nothing of this name is known.
+        BackendNotInstalledError: It is known, but needs a package that is not installed.
+        InvalidBackendError: What is registered does not follow the protocol.
+    """
+    found: Collection[str] = getattr(_load(name)[0], "per_job", ())
+    return found
+
+
 def _load(name: str) -> tuple[Factory, str]:
     if name in _BUILT_IN:
+        _check_installed(name)
         source = _BUILT_IN[name]
         module, _, attribute = source.partition(":")
         return getattr(importlib.import_module(module), attribute), source
@@ -68,6 +86,12 @@ def _load(name: str) -> tuple[Factory, str]:
     if not found:
         raise UnknownBackendError(name, known_names())
     return _load_entry_point(found[0]), found[0].value
+
+
+def _check_installed(name: str) -> None:
+    package, extra = _NEEDS.get(name, ("", ""))
+    if package and importlib.util.find_spec(package) is None:
+        raise BackendNotInstalledError(name, package, f"Install it: pip install 'parcache[{extra}]'")
 
 
 def _entry_points() -> tuple[EntryPoint, ...]:

@@ -1,0 +1,115 @@
+"""Looking at a Dask cluster while calls are out: which workers it has, and whether there will be any."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from parcache.backends.dask import clusters
+from parcache.backends.dask.calls import Calls
+from parcache.backends.dask.settings import Settings
+from parcache.errors import NoDaskWorkerError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_LOOK_S: Final = 1.0
+# Workers that are gone for so long are asked for again: a cluster of a fixed size does not do so itself.
+_REPLACE_S: Final = 20.0
+
+
+class Watch:
+    """Looks once a second. All but ``start`` and ``stop`` is for the client's event loop."""
+
+    def __init__(
+        self,
+        client: Client,
+        cluster: Any,
+        calls: Calls,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._cluster = cluster
+        self._calls = calls
+        self._settings = settings
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self._without_s: float | None = None
+        self._fewer_s: float | None = None
+        self._most = 0
+        self.threads: int = sum(client.nthreads().values())
+        """Of all workers."""
+
+    def start(self) -> None:
+        """Begin; from any thread but the event loop's."""
+        self._client.sync(self._begin)
+
+    def stop(self) -> None:
+        """End; from any thread but the event loop's."""
+        with suppress(Exception):
+            self._client.sync(self._end)
+
+    async def _begin(self) -> None:
+        self._task = asyncio.ensure_future(self._look())
+
+    async def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _look(self) -> None:
+        while self._calls.problem is None:
+            await asyncio.sleep(_LOOK_S)
+            with suppress(OSError):  # where the scheduler is gone, the calls are told
+                found = await self._client.nthreads()
+                self.threads = sum(found.values())
+                self._calls.lose(set(found))
+                self._replace(len(found))
+                if await self._is_hopeless(found):
+                    await self._give_up(len(found))
+
+    def _replace(self, workers: int) -> None:
+        """Ask again for workers that have ended, as a batch system's do when their time is up."""
+        now_s, wanted = self._clock(), self._settings.scale
+        self._most = max(self._most, workers)
+        if wanted is None or workers >= self._most:
+            self._fewer_s = None
+        elif self._fewer_s is None:
+            self._fewer_s = now_s
+        elif now_s - self._fewer_s > _REPLACE_S:
+            self._fewer_s = now_s
+            with suppress(Exception):
+                self._cluster.scale(wanted)
+
+    async def _is_hopeless(self, found: Mapping[str, int]) -> bool:
+        """Tell whether calls have waited for too long for a worker that could execute them."""
+        waiting = [call for call in list(self._calls.calls.values()) if call.worker is None]
+        wanted = {name: amount for call in waiting for name, amount in call.resources.items()}
+        if not waiting or (found and not (wanted and not await self._has(wanted))):
+            self._without_s = None
+            return False
+        now_s = self._clock()
+        self._without_s = now_s if self._without_s is None else self._without_s
+        return self._settings.wait_s is not None and now_s - self._without_s > self._settings.wait_s
+
+    async def _has(self, wanted: Mapping[str, float]) -> bool:
+        try:
+            told = await self._client.scheduler.identity(n_workers=-1)
+        except TypeError:  # before 2025 there was no such argument
+            told = await self._client.scheduler.identity()
+        except Exception:
+            return True
+        resources = [worker.get("resources", {}) for worker in told["workers"].values()]
+        return any(all(each.get(name, 0) >= amount for name, amount in wanted.items()) for each in resources)
+
+    async def _give_up(self, workers: int) -> None:
+        waited_s = self._settings.wait_s or 0.0
+        told = f"none of its {workers} workers has the resources that the jobs want"
+        if not workers:
+            told = await asyncio.to_thread(clusters.state, self._cluster)
+        self._calls.fail_all(NoDaskWorkerError(self._settings.name, waited_s, told))
