@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from parcache.backends.slurm import states
 from parcache.backends.slurm.agent import Orders
 from parcache.backends.slurm.clusters import Cluster, command_of
+from parcache.backends.slurm.logs import error_log, last_words, told_by
 from parcache.backends.slurm.settings import Resources, Settings
 from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Spool, task_of
@@ -25,6 +26,9 @@ log = logging.getLogger("parcache")
 _MAX_STILLBORN: Final = 3
 # A task that Slurm has never shown is not taken for lost before this: accounting is written with delay.
 _UNSEEN_S: Final = 60.0
+
+
+_VAGUE: Final = frozenset({"FAILED", "COMPLETED", "UNKNOWN", "REQUEUED"})
 
 
 class Group(NamedTuple):
@@ -159,13 +163,18 @@ class Fleet:
 
     def _log_of(self, task: Task) -> str:
         """Return what a task has said last, and where the rest is."""
-        path = f"{self._logs}/{task.id}_0_log.err"
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                lines = [line.strip() for line in file.read()[-2000:].splitlines() if line.strip()]
-        except OSError:
+        path = error_log(self._logs, task.id)
+        lines = [line.strip() for line in last_words(path).splitlines() if line.strip()]
+        if not lines:
             return ""
-        return f"; {lines[-1]!r} in {path}" if lines else f"; {path} is empty"
+        return f"; {lines[-1]!r} in {path}"
+
+    def end_of(self, task: Task) -> State:
+        """Return how a task that has ended did so; what Slurm says of it as a whole can be less than its log does."""
+        state = task.state or states.GONE
+        if state.name not in _VAGUE:
+            return state
+        return told_by(last_words(error_log(self._logs, task.id))) or state
 
     def take(self, found: Mapping[str, State]) -> dict[int, ParcacheError]:
         """Take note of what the scheduler says; return the groups whose calls wait for what will never start."""

@@ -22,7 +22,7 @@ def main(spool: str, group: str, logs: str) -> int:
     if int(os.environ.get("SLURM_PROCID", "0")) > 0:
         return 0
     started_s = time.time()
-    agent = Agent(Spool(spool), int(group), task_of_environment(os.environ))
+    agent = Agent(Spool(spool), int(group), task_of_environment(os.environ), logs)
     agent.listen()
     if agent():
         requeue(agent, logs, started_s)
