@@ -73,6 +73,28 @@ def test_base_configs_of_a_job_are_those_that_run_job_makes(sweep: tuple[SweepCo
     assert base.setting(("hydra", "sweep", "subdir"), variation) == "3_0.5"
 
 
+def test_job_that_the_sweeper_has_validated_is_composed_once(
+    sweep: tuple[SweepComposer, DictConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launcher gets what validation has composed, a second job of the same overrides one of its own."""
+    composer, master = sweep
+    composed: list[list[str]] = []
+    usual = SweepComposer._varied
+
+    def counted(self: SweepComposer, config: DictConfig, overrides: Any) -> Any:
+        composed.append(list(overrides))
+        return usual(self, config, overrides)
+
+    monkeypatch.setattr(SweepComposer, "_varied", counted)
+    validated = composer.load_sweep_config(master, ["lr=0.5"])
+    assert validated.lr == 0.5
+    launched = composer.compose(master, ["lr=0.5"])
+    assert composed == [["lr=0.5"]]
+    assert is_same(launched.config(), validated)
+    assert is_same(composer.compose(master, ["lr=0.5"]).config(), launched.config())
+    assert composed == [["lr=0.5"], ["lr=0.5"]]
+
+
 def test_base_jobs_share_nothing_that_can_change(sweep: tuple[SweepComposer, DictConfig]) -> None:
     """What a task does to its config is not seen by the next job."""
     base, variation, _ = job(sweep)

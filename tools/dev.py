@@ -19,9 +19,11 @@ DIGITS = ["train.py", "-m", "hydra/launcher=parcache"]
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog="Other arguments go to pytest or to the benchmarks.", allow_abbrev=False
+        description=__doc__, epilog="Other arguments go to pytest, to the benchmarks, to slurm.", allow_abbrev=False
     )
-    parser.add_argument("command", choices=["demo", "test", "lint", "fuzz", "fuzz-code", "bench", "bench-edits"])
+    parser.add_argument(
+        "command", choices=["demo", "test", "lint", "fuzz", "fuzz-code", "bench", "bench-edits", "slurm"]
+    )
     parser.add_argument("--venv", type=Path, help="where the environment lies (default: .venv, .venv-bench…)")
     parser.add_argument("--hydra", default="", help="a version specifier such as '<1.4' or '==1.4.0rc3'")
     parser.add_argument(
@@ -32,6 +34,8 @@ def main() -> int:
     if sys.version_info < (3, 10):  # noqa: UP036 - whatever python3 is, it gets this far
         print("parcache needs Python 3.10 or newer; this is", sys.version.split()[0], file=sys.stderr)
         return 2
+    if options.command == "slurm":  # needs no environment
+        return run(Path(sys.executable), "-m", "tests.slurm", *rest)
     if options.command == "bench":  # the peers bring plugins into every Hydra app: not into the tests' environment
         python = environment(options.venv or ROOT / ".venv-bench", options.hydra, "bench")
         return run(python, "-m", "benchmarks", *rest)

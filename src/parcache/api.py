@@ -32,6 +32,7 @@ def sweep(
 
     Raises:
         HydraNotInitializedError: No ``initialize`` context is open.
+        DetachedError: The backend's ``detach`` is true: all is submitted, and there are no results yet.
         ParcacheError: A setting is wrong.
         Exception: What the composition raised; or, once all jobs have ended, what the first failed job raised.
     """

@@ -6,7 +6,8 @@ arguments only, which is what makes it survive pickling.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 
 class ParcacheError(Exception):
@@ -423,6 +424,82 @@ class SchedulerLostError(ParcacheError, ConnectionError):
         )
 
 
+class SlurmEndedError(WorkerDiedError):
+    """Slurm ended what a job ran in: ``job_id`` is its own, ``state`` and ``reason`` are what it says.
+
+    ``blames_job``: the job itself has asked for too little, or somebody does not want it: to run it again as it is
+    would come to the same.
+    """
+
+    _REMEDIES: ClassVar[Mapping[str, str]] = {
+        "OUT_OF_MEMORY": "Ask for more memory: hydra.launcher.backend.mem_gb=GB",
+        "TIMEOUT": "Ask for more time: hydra.launcher.backend.timeout_min=MINUTES",
+        "DEADLINE": "Ask for more time: hydra.launcher.backend.timeout_min=MINUTES",
+        "PREEMPTED": "Have it requeued: hydra.launcher.failures.retries=N",
+        "REQUEUED": "Have it requeued more often: hydra.launcher.failures.retries=N",
+        "NODE_FAIL": "Have it run again: hydra.launcher.failures.retries=N",
+    }
+
+    def __init__(self, job_id: str, state: str, reason: str) -> None:
+        super().__init__(None, f"Slurm ended its job {job_id}: {state}")
+        self.args = (job_id, state, reason)
+        self.job_id, self.state = job_id, state
+        self.said = reason
+
+    @property
+    def blames_job(self) -> bool:
+        """Tell whether to run it again as it is would come to the same."""
+        return self.state in ("OUT_OF_MEMORY", "TIMEOUT", "DEADLINE", "CANCELLED")
+
+    def __str__(self) -> str:
+        """Say what Slurm says, and the setting that helps."""
+        said = f" ({self.said})" if self.said else ""
+        remedy = self._REMEDIES.get(self.state)
+        return f"the worker did not finish the job: {self.reason}{said}" + (f". {remedy}" if remedy else "")
+
+
+class NeverStartsError(ParcacheError, RuntimeError):
+    """Slurm has a job waiting, or has not even taken it, and it will never start as it is."""
+
+    def __init__(self, job_id: str, reason: str, remedy: str) -> None:
+        super().__init__(job_id, reason, remedy)
+        self.job_id, self.reason, self.remedy = job_id, reason, remedy
+
+    def __str__(self) -> str:
+        """Name the Slurm job, Slurm's reason and what to change."""
+        return f"Slurm job {self.job_id} never starts: {self.reason}. {self.remedy}"
+
+
+class SubmissionError(ParcacheError, RuntimeError):
+    """Slurm's ``sbatch`` has refused a job. ``said`` is its own text, ``script`` the file that it was given."""
+
+    def __init__(self, said: str, script: str, remedy: str) -> None:
+        super().__init__(said, script, remedy)
+        self.said, self.script, self.remedy = said, script, remedy
+
+    def __str__(self) -> str:
+        """Show what sbatch said, and what to change."""
+        script = f" It was given {self.script}." if self.script else ""
+        return f"sbatch refuses the job: {self.said.strip()}.{script} {self.remedy}"
+
+
+class NotVisibleError(ParcacheError, ValueError):
+    """Jobs would run on nodes that do not see what they need."""
+
+    def __init__(self, invisible: Sequence[str], nodes: Sequence[str]) -> None:
+        super().__init__(invisible, nodes)
+        self.invisible, self.nodes = invisible, nodes
+
+    def __str__(self) -> str:
+        """Name the places, the nodes and both ways out."""
+        shown = ", ".join(self.nodes[:3]) + (", …" if len(self.nodes) > 3 else "")
+        return (
+            f"The nodes of the cluster ({shown}) do not see {'; '.join(self.invisible)}. "
+            "Put that on a file system that they share, or, if they do see it: "
+            "hydra.launcher.backend.check_paths=false."
+        )
+
+
 class ElsewhereError(ParcacheError, RuntimeError):
     """A job was left to another sweep that had it already, ``where`` says in which place, and has ended there."""
 
@@ -433,6 +510,18 @@ class ElsewhereError(ParcacheError, RuntimeError):
     def __str__(self) -> str:
         """Say so."""
         return f"another sweep had the job already, and it has ended there: {self.where}"
+
+
+class DetachedError(ParcacheError, RuntimeError):
+    """A sweep was left to its backend, as asked for; ``left`` tells the user of what and how to follow it."""
+
+    def __init__(self, left: str) -> None:
+        super().__init__(left)
+        self.left = left
+
+    def __str__(self) -> str:
+        """Say so."""
+        return f"{self.left} Call it again for the results."
 
 
 class HydraNotInitializedError(ParcacheError, RuntimeError):

@@ -136,6 +136,13 @@ class Pool:
             ends = self._take_ends()
         tell(ends)
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the worker processes that are ready, not to what they have started."""
+        with self._lock:
+            for worker in self._workers.values():
+                if worker.is_ready and not worker.was_told_to_end:
+                    worker.process.send_signal(number)
+
     def stop(self, *, cancel: bool) -> None:
         """End the workers: when they have done what was submitted, or with ``cancel`` at once, which fails that."""
         with self._lock:

@@ -16,7 +16,8 @@ class Place(NamedTuple):
 
     ``shared`` is a folder that this backend has for itself in the store, and finds again in a later sweep: None where
     the sweep stores nothing. ``store`` is the store's own, None likewise. ``folder`` is the working directory. ``name``
-    is the app's, fit for a scheduler to show.
+    is the app's, fit for a scheduler to show. ``retries`` is how often a failed job runs again: so often a scheduler
+    may take a job back and start it anew, too.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Place(NamedTuple):
     folder: str
     store: str | None = None
     shared: str | None = None
+    retries: int = 0
 
 
 class About(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.protocol import Backend
@@ -27,6 +27,7 @@ GROUP: Final = "parcache.backends"
 _BUILT_IN: Final[Mapping[str, str]] = {
     "serial": "parcache.backends.serial:SerialBackend",
     "process": "parcache.backends.process:ProcessBackend",
+    "slurm": "parcache.backends.slurm.backend:SlurmBackend",
     "threading": "parcache.backends.threading:ThreadingBackend",
     "dask": "parcache.backends.dask.backend:DaskBackend",
 }
@@ -61,6 +62,18 @@ def create(name: str, settings: Mapping[str, Any]) -> Backend:
     if not isinstance(capacity, int) or capacity < 1:
         raise InvalidBackendError(name, source, f"its capacity is {capacity!r}, not a number of 1 or more")
     return backend
+
+
+def per_job_settings(name: str) -> Collection[str]:
+    """Return the names of the settings of a backend that may differ from job to job.
+
+    Raises:
+        UnknownBackendError: Nothing of this name is known.
+        BackendNotInstalledError: It is known, but needs a package that is not installed.
+        InvalidBackendError: What is registered does not follow the protocol.
+    """
+    found: Collection[str] = getattr(_load(name)[0], "per_job", ())
+    return found
 
 
 def _load(name: str) -> tuple[Factory, str]:

@@ -112,6 +112,11 @@ class Base:
     def whole_config(self, variation: Variation) -> DictConfig:
         """Return a job's whole config as the composition, the launcher and ``run_job`` leave it; the caller's own."""
         config: DictConfig = clone(self.config)
+        self.refit(config, variation)
+        return config
+
+    def refit(self, config: DictConfig, variation: Variation) -> None:
+        """Make a job's whole config of another one's; of one whose variation changes the same places."""
         _set_cache(config, variation)
         for place, value in variation.changes.items():
             put(config, place, clone(value) if isinstance(value, Node) else value)
@@ -123,7 +128,6 @@ class Base:
         if variation.output_dir is not None:
             with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
                 config.hydra.runtime.output_dir = variation.output_dir
-        return config
 
     def task_config(self, variation: Variation) -> DictConfig:
         """Return what the task function gets; the caller's own."""

@@ -78,6 +78,7 @@ class SweepComposer(ConfigLoader):
         self._groups: dict[str, bool] = {}
         self._footings: dict[Any, _Footing | None] = {}
         self._whole: dict[tuple[str, ...], Composition] = {}
+        self._asked: dict[tuple[str, ...], Composition] = {}  # by the sweeper, not by the launcher yet
         self._master: DictConfig | None = None
         self._repository: Any = None
         self._hydra_overrides: list[Override] = []
@@ -99,21 +100,28 @@ class SweepComposer(ConfigLoader):
         Raises:
             Exception: Whatever Hydra raises for these overrides.
         """
-        return Deferred(self.compose(master_config, sweep_overrides).config)
+        composed = self.compose(master_config, sweep_overrides)
+        if len(self._asked) >= _MAX_REMEMBERED:
+            self._asked.clear()
+        self._asked[tuple(sweep_overrides)] = composed
+        return Deferred(composed.config)
 
     def compose(self, master: DictConfig, overrides: Sequence[str]) -> Composition:
-        """Return a job of the sweep.
+        """Return a job of the sweep; what the sweeper has asked for before, to validate it, is not composed again.
 
         Raises:
             Exception: Whatever Hydra raises for these overrides.
         """
         if master is not self._master:
             self._take_up(master)
+        key = tuple(overrides)
+        asked = self._asked.pop(key, None)
+        if asked is not None:
+            return asked
         try:
-            return self._varied(master, overrides)
+            return self._varied(master, key)
         except _NotPlainError:
             pass
-        key = tuple(overrides)
         if key not in self._whole:
             config = self._loader.load_sweep_config(master, list(overrides))
             shown = tuple(listed_overrides(config.hydra.overrides.task))
@@ -121,8 +129,9 @@ class SweepComposer(ConfigLoader):
         return self._whole[key]
 
     def forget(self) -> None:
-        """Drop what is kept of jobs that Hydra composed one by one: their batch is over."""
+        """Drop what is kept of single jobs: their batch is over."""
         self._whole.clear()
+        self._asked.clear()
 
     def keeps(self, base: Base) -> bool:
         """Tell whether later jobs can be variations of this base."""
@@ -132,6 +141,7 @@ class SweepComposer(ConfigLoader):
         self._master = master
         self._footings.clear()
         self._whole.clear()
+        self._asked.clear()
         self._groups.clear()
         overrides = listed_overrides(master.hydra.overrides.hydra)
         config_name = master.hydra.job.config_name

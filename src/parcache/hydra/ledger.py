@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hydra.core.utils import JobReturn, JobStatus
 
@@ -38,6 +38,22 @@ class FailedJob(NamedTuple):
         written = f" (log: {self.log_file})" if self.log_file else ""
         line = f"#{self.number} {_clipped(' '.join(self.overrides))}: failed: {self.cause}{written}"
         return line.encode("utf-8", "backslashreplace").decode("utf-8")  # a stream refuses lone surrogates
+
+
+class LeftReturn(JobReturn):
+    """Stands for a job whose result is not there yet: its status is UNKNOWN.
+
+    The sweeper looks at the value only to see whether the job has failed.
+    """
+
+    @property
+    def return_value(self) -> Any:
+        """Return None: there is no result."""
+        return None
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        raise AttributeError("this job's result is not there yet")
 
 
 class Ledger:
@@ -86,6 +102,11 @@ class Ledger:
         running = sorted(left.intersection(running))
         self._journal.note("interrupted", running)
         self._journal.note("cancelled", sorted(left.difference(running)))
+
+    def leave(self, number: int) -> JobReturn:
+        """Return what stands for a job that the sweep has left to its backend."""
+        self._journal.note("left", (number,))
+        return LeftReturn(hydra_cfg=None, overrides=self._jobs[number].overrides)
 
     def first_failure(self) -> JobReturn:
         """Return what stands for the job of this batch that failed first, or for one of an earlier batch.

@@ -12,8 +12,9 @@ from weakref import WeakValueDictionary
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn
 
-from parcache.errors import HydraNotInitializedError
-from parcache.hydra.launch import COLLECTOR, Collector, RefusedError
+from parcache.errors import DetachedError, HydraNotInitializedError
+from parcache.hydra.launch import COLLECTOR, Collector
+from parcache.hydra.refused import RefusedError
 
 
 def multirun(task: Callable[[Any], Any], config_name: str | None, overrides: Sequence[str]) -> list[JobReturn]:
@@ -21,6 +22,7 @@ def multirun(task: Callable[[Any], Any], config_name: str | None, overrides: Seq
 
     Raises:
         HydraNotInitializedError: No ``initialize`` context is open.
+        DetachedError: The sweep was left to its backend.
         Exception: What the composition, the settings or a job raised.
     """
     instance = GlobalHydra.instance()
@@ -44,6 +46,9 @@ def multirun(task: Callable[[Any], Any], config_name: str | None, overrides: Seq
         raise refused.error from None
     finally:
         COLLECTOR.reset(token)
+    left = [sweep.left for sweep in collector.sweeps if sweep.left]
+    if left:
+        raise DetachedError(left[0])
     return collector.reports
 
 

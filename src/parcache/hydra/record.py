@@ -21,7 +21,7 @@ from parcache.model import Job, Plan
 from parcache.run.record import EXPLAIN_RECORD, Explained, Recorder
 from parcache.store.sweeps import Heading
 
-_BASIC: Final = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+BASIC_SWEEPER: Final = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def heading(master: DictConfig, cache: CacheSettings, started_ns: int, *, is_app: bool) -> Heading:
@@ -64,7 +64,7 @@ def set_aside(context: HydraContext, master: DictConfig, sweep_dir: str) -> bool
     context.callbacks.callbacks.clear()
     with read_write(master), read_write(master.hydra):
         master.hydra.sweep.dir = sweep_dir
-    return str(master.hydra.sweeper.get("_target_")) == _BASIC
+    return str(master.hydra.sweeper.get("_target_")) == BASIC_SWEEPER
 
 
 def placeholders(count: int) -> list[JobReturn]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -94,7 +94,10 @@ class Order(Enum):
 
 
 class Settings(NamedTuple):
-    """All that the launcher is told. ``backend`` are the backend's own settings, without its name."""
+    """All that the launcher is told. ``backend`` are the backend's own settings, without its name.
+
+    ``varying`` are the names of those that depend on the job; ``backend`` is without them.
+    """
 
     backend_name: str
     backend: Mapping[str, Any]
@@ -103,20 +106,27 @@ class Settings(NamedTuple):
     order: Order = Order.AUTO
     dry_run: bool = False
     progress: Progress = Progress.AUTO
+    varying: tuple[str, ...] = ()
 
 
 _KEYS: Final = ("backend", "cache", "failures", "order", "progress", "dry_run")
 _FAILURES: Final = ("policy", "max_failures", "retries", "timeout_s")
 
 
-def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
+def read_settings(
+    config: DictConfig, environ: Mapping[str, str], per_job: Callable[[str], Collection[str]] = lambda _: ()
+) -> Settings:
     """Return the settings in a sweep's composed config.
+
+    ``per_job`` returns, for a backend's name, its settings that may depend on the job: where there is an interpolation.
 
     Raises:
         SettingError: A value is not one of the known ones.
     """
+    launcher = config.hydra.launcher
+    varying = varying_settings(launcher, per_job)
     try:
-        raw: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+        raw: Any = _resolved(launcher, varying) if varying else OmegaConf.to_container(launcher, resolve=True)
     except OmegaConfBaseException as error:
         raise SettingError(_PREFIX, str(error).splitlines()[0], "values that can be resolved") from None
     if not isinstance(raw, dict):
@@ -162,7 +172,42 @@ def read_settings(config: DictConfig, environ: Mapping[str, str]) -> Settings:
         _choice(Order, f"{_PREFIX}.order", raw["order"]),
         _flag(f"{_PREFIX}.dry_run", raw["dry_run"]),
         _choice(Progress, f"{_PREFIX}.progress", raw["progress"]),
+        varying,
     )
+
+
+def varying_settings(launcher: Any, per_job: Callable[[str], Collection[str]]) -> tuple[str, ...]:
+    """Return the names of the backend's settings that depend on the job."""
+    backend = OmegaConf.select(launcher, "backend", throw_on_resolution_failure=False)
+    if not isinstance(backend, DictConfig):
+        return ()
+    with_interpolations = [name for name in backend if _has_interpolation(backend, str(name))]
+    if not with_interpolations or not isinstance(backend.get("name"), str):
+        return ()
+    known = per_job(backend.name)
+    return tuple(str(name) for name in with_interpolations if name in known)
+
+
+def _has_interpolation(config: Any, key: Any) -> bool:
+    if OmegaConf.is_interpolation(config, key):
+        return True
+    if OmegaConf.is_missing(config, key):
+        return False
+    node = config[key]
+    if not OmegaConf.is_config(node) or node._is_none():
+        return False
+    return any(_has_interpolation(node, each) for each in (node if OmegaConf.is_dict(node) else range(len(node))))
+
+
+def _resolved(launcher: Any, varying: Collection[str]) -> dict[str, Any]:
+    found = {str(name): _plain(launcher, name) for name in launcher if name != "backend"}
+    backend = launcher.backend
+    return {**found, "backend": {str(name): _plain(backend, name) for name in backend if name not in varying}}
+
+
+def _plain(config: Any, name: Any) -> Any:
+    value = config[name]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _limits(raw: Any) -> Limits:

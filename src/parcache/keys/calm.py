@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from parcache.keys.findings import PARTS
 
@@ -63,6 +63,17 @@ _MEANT: Final = PURE_BUILTINS | _PURE_MODULES | _PURE_IMPORTED | _PLAIN_CLASS_DE
 _MEANT_BY: Final = frozenset(
     {*_PURE_MODULES, "builtins", "dataclasses", "enum", "typing", "typing_extensions", "pydantic.dataclasses"}
 )
+
+
+_STATEMENTS: Final = frozenset(
+    [
+        *(ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Return, ast.Expr, ast.If, ast.While, ast.For),
+        *(ast.Pass, ast.Break, ast.Continue),
+    ]
+)
+_LEAVES: Final = frozenset({ast.Name, ast.Constant, type(None), str, int})
+_PLACES: Final = frozenset({ast.Subscript, ast.Attribute})
+_TELLING: Final = _PLACES | {ast.Lambda, ast.Call, ast.Await, ast.Yield, ast.YieldFrom}
 
 
 def are_names_plain(binds: Iterable[str], aliases: Iterable[tuple[str, str, str]]) -> bool:
@@ -136,8 +147,18 @@ def _is_plain_factory(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in PURE_BUILTINS
 
 
-def _are_calm(body: Iterable[ast.stmt], owned: set[str]) -> bool:
-    return all(_is_calm(statement, owned) for statement in body)
+def _are_calm(body: list[ast.stmt], owned: set[str]) -> bool:
+    return _have_calm_kinds(body) and all(_is_calm(statement, owned) for statement in body)
+
+
+def _have_calm_kinds(body: list[ast.stmt]) -> bool:
+    """Tell whether statements can be calm by their kinds: most that cannot show it by these, and soon."""
+    for part in body:
+        if part.__class__ not in _STATEMENTS:
+            return False
+        if isinstance(part, (ast.If, ast.For, ast.While)) and not _have_calm_kinds([*part.body, *part.orelse]):
+            return False
+    return True
 
 
 def _is_calm(node: ast.stmt, owned: set[str]) -> bool:
@@ -150,13 +171,12 @@ def _is_calm(node: ast.stmt, owned: set[str]) -> bool:
     if isinstance(node, (ast.Return, ast.Expr)):
         return _is_calm_expression(node.value)
     if isinstance(node, (ast.If, ast.While)):
-        return _is_calm_expression(node.test) and _are_calm(node.body, owned) and _are_calm(node.orelse, owned)
+        return _is_calm_expression(node.test) and all(_is_calm(part, owned) for part in (*node.body, *node.orelse))
     if isinstance(node, ast.For):
         return (
             _is_own(node.target, owned)
             and _is_calm_expression(node.iter)
-            and _are_calm(node.body, owned)
-            and _are_calm(node.orelse, owned)
+            and all(_is_calm(part, owned) for part in (*node.body, *node.orelse))
         )
     return isinstance(node, (ast.Pass, ast.Break, ast.Continue))
 
@@ -171,28 +191,26 @@ def _is_own(target: ast.expr, owned: set[str]) -> bool:
 
 
 def _is_calm_expression(node: ast.expr | None) -> bool:
-    if node is None:
-        return True
-    stack: list[ast.AST] = [node]
+    stack: list[Any] = [node]
     while stack:
         part = stack.pop()
         kind = part.__class__
-        if kind is ast.Name or kind is ast.Constant:
+        if kind in _LEAVES:
             continue
-        if isinstance(part, (ast.Await, ast.Yield, ast.YieldFrom)):
-            return False
-        if isinstance(part, ast.Lambda):  # called later, if at all
-            stack += [item for item in (*part.args.defaults, *part.args.kw_defaults) if item is not None]
-            continue
-        if isinstance(part, ast.Call) and not _is_pure(part.func):
-            return False
-        if isinstance(part, (ast.Subscript, ast.Attribute)) and not isinstance(part.ctx, ast.Load):
-            return False  # the target of a comprehension
+        if kind in _TELLING:
+            if kind is ast.Lambda:  # called later, if at all
+                stack += [*part.args.defaults, *part.args.kw_defaults]
+                continue
+            if kind is ast.Call:
+                if not _is_pure(part.func):
+                    return False
+            elif kind not in _PLACES or part.ctx.__class__ is not ast.Load:
+                return False  # it gives control away, or is the target of a comprehension
         for name in PARTS[kind]:
             value = getattr(part, name, None)
             if value.__class__ is list:
-                stack += [item for item in value if isinstance(item, ast.AST)]
-            elif isinstance(value, ast.AST):
+                stack += value
+            else:
                 stack.append(value)
     return True
 

@@ -7,51 +7,27 @@ is reached in turn. Where names are resolved dynamically, more is reached, never
 
 - a module that is used otherwise than by its attributes (handed over, ``vars(m)``, ``getattr(m, s)``): all of it;
 - ``globals()``: all of the module that says so;
-- ``__subclasses__``: all classes of executed modules; unpickling, ``f_globals`` and the like: all of executed modules;
-- imports by computed names, ``exec`` and ``eval``: all of the package that is named, or all modules there are.
+- imports by computed names: all of the package that is named;
+- what ``parcache.keys.breadth`` knows of: classes or all names of executed modules, or all modules there are.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from parcache.errors import UnkeyableCodeError
+from parcache.keys.breadth import Breadth
 from parcache.keys.code import Construct
 from parcache.keys.distributions import providers
 from parcache.keys.effects import Effects
-from parcache.keys.findings import ANYTHING, HANDED, LOADED, PROGRAMS, SUBCLASSES
-from parcache.keys.modules import MENTIONED, Finder, Module, Party, has_source, is_own, logical_name, party_of
+from parcache.keys.findings import HANDED
+from parcache.keys.modules import MENTIONED, Finder, Module, Party, has_source, is_own, logical_name
 from parcache.keys.resolution import Names, Place, Target, is_foreign
 from parcache.keys.units import Table, Unit
 
 MAX_MODULES: Final = 20_000
-# Named by a config, these import what no string in it has to look like.
-_DYNAMIC_TARGETS: Final = ("importlib.", "runpy.", "pkgutil.", "builtins.exec", "builtins.eval", "builtins.__import__")
-_UNPICKLERS: Final = frozenset(
-    f"{module}.{name}"
-    for module in ("pickle", "_pickle", "cloudpickle", "cloudpickle.cloudpickle", "dill", "joblib", "torch", "shelve")
-    for name in ("load", "loads", "open", "Unpickler")
-)
-
-
-_INSTANTIATORS: Final = frozenset(
-    f"{module}.{name}"
-    for module in ("hydra.utils", "hydra._internal.instantiate._instantiate2")
-    for name in ("instantiate", "call", "get_class", "get_method", "get_object")
-)
-# What these read may name what to make of it.
-_CONFIG_READERS: Final = frozenset(
-    {"omegaconf.OmegaConf.load", "omegaconf.omegaconf.OmegaConf.load", "hydra.compose", "hydra.compose.compose"}
-)
-_DATA_READERS: Final = frozenset(
-    [
-        *(f"yaml.{name}" for name in ("load", "load_all", "safe_load", "full_load", "unsafe_load")),
-        *("json.load", "json.loads", "tomllib.load", "tomllib.loads", "tomli.load", "toml.load"),
-    ]
-)
 
 
 class Closure:
@@ -68,10 +44,10 @@ class Closure:
         self._added: dict[tuple[Module, str], list[tuple[Module, int]]] = {}
         self._bound: set[tuple[Module, str]] = set()
         self._taken: set[Target] = set()
-        self._followed: set[tuple[Module, str]] = set()
+        self._followed: dict[Module, set[str]] = {}
         self._met: set[Module] = set()
         self._imported: set[tuple[str, str]] = set()
-        self._widest: set[str] = set()
+        self.breadth = Breadth(finder)
         self.executed: list[Module] = []
         self.programs: set[Module] = set()
         self.wholes: set[Module] = set()
@@ -79,11 +55,7 @@ class Closure:
         self.reached: dict[Module, set[int]] = {}
         self.distributions: set[str] = set()
         self.absent: set[str] = set()
-        self.dynamic: list[Construct] = []
         self.references: set[tuple[str, str, str]] = set()
-        self._readers: set[str] = set()
-        self._handed: list[Construct] = []
-        self.has_looked_everywhere = False
 
     def reach(self, roots: Iterable[tuple[str, str]], names: Iterable[str], programs: Iterable[str] = ()) -> Closure:
         """Walk from the task's roots and from the names in the config.
@@ -99,9 +71,7 @@ class Closure:
             self._root(module_name, name)
         for name in sorted(names):
             self._mention(name, is_certain=True)
-            if name.startswith(_DYNAMIC_TARGETS):
-                self.dynamic.append(Construct("", 0, name))
-                self._widest.add(ANYTHING)
+            self.breadth.name(name)
         self._follow()
         return self
 
@@ -138,16 +108,13 @@ class Closure:
             self._reach_below_wholes()
             if self._queue:
                 continue
-            wide = self._widest & {ANYTHING, PROGRAMS}
-            if wide:
-                self._widest -= wide
-                for module in list(self._everything()):
-                    self._whole(module, is_program=PROGRAMS in wide)
-            elif LOADED in self._widest:
-                self._grow(lambda unit: True)
-            elif SUBCLASSES in self._widest:
-                self._grow(lambda unit: unit.kind == "class")
-            if not self._queue and not self._to_run and not self._widest & {ANYTHING, PROGRAMS}:
+            if self.breadth.is_endless:
+                is_program = self.breadth.take_endless()
+                for module in list(self.breadth.everything(self.executed)):
+                    self._whole(module, is_program=is_program)
+            elif self.breadth.is_wide:
+                self._grow()
+            if not self._queue and not self._to_run and not self.breadth.is_endless:
                 return
 
     def _reach_below_wholes(self) -> None:
@@ -159,18 +126,17 @@ class Closure:
                     self._whole(module)
                 parent = parent.rpartition(".")[0]
 
-    def _grow(self, wanted: Callable[[Unit], bool]) -> None:
+    def _grow(self) -> None:
         """Reach units of all executed modules; asked again after each round, for these execute more."""
         for module in list(self.executed):
             for number, unit in enumerate(self._table(module).units):
-                if unit.kind != "guard" and wanted(unit):
+                if unit.kind != "guard" and self.breadth.reaches(unit):
                     self._unit(module, number)
 
     def _follow_unit(self, module: Module, unit: Unit) -> None:
         for imported, name in (*unit.imports_now, *unit.imports_later):
             self._import(imported, name)
-        for chain in unit.refs:
-            self._chain(module, chain)
+        self._chains(module, unit.refs)
         for imported, chain in unit.absolute:
             for target in self._names.denote_in(imported, chain):
                 self.references.add((logical_name(module.name), f"{imported}:{chain}", _logical(target)))
@@ -188,22 +154,21 @@ class Closure:
         if unit.own_names:
             self._whole(module)
         for item in unit.dynamic:
-            construct = Construct(module.path or "", item.line, item.text)
-            if item.reach == HANDED:
-                self._handed.append(construct)
-                self._expect_loaded()
-            elif module.party is Party.FIRST:
-                self.dynamic.append(construct)
-                self._widest.add(item.reach)
+            if item.reach == HANDED or module.party is Party.FIRST:
+                self.breadth.add(Construct(module.path or "", item.line, item.text), item.reach)
             else:  # not installed as a distribution: it imports from its own package, if from anywhere
                 self._whole_package(module.name.partition(".")[0])
 
     # --- Names
 
+    def _chains(self, module: Module, chains: Iterable[str]) -> None:
+        followed = self._followed.setdefault(module, set())
+        for chain in chains:
+            if chain not in followed:
+                followed.add(chain)
+                self._chain(module, chain)
+
     def _chain(self, module: Module, chain: str) -> None:
-        if (module, chain) in self._followed:
-            return
-        self._followed.add((module, chain))
         targets = self._names.denote(module, chain)
         root = chain.partition(".")[0]
         table = self._table(module)
@@ -219,12 +184,7 @@ class Closure:
             return
         self._taken.add(target)
         if target.place is Place.FOREIGN:
-            if target.name in _UNPICKLERS:
-                self.dynamic.append(Construct("", 0, target.name))
-                self._widest.add(LOADED)
-            elif target.name in _CONFIG_READERS or target.name in _DATA_READERS or target.name in _INSTANTIATORS:
-                self._readers.add(target.name)
-                self._expect_loaded()
+            self.breadth.foreign(target.name)
             return
         if target.module is None:
             return
@@ -261,9 +221,7 @@ class Closure:
             return
         self._import(module_name, "")
         name, _, line = name.partition("@")
-        if f"{module_name}.{name}".startswith(_DYNAMIC_TARGETS):  # read by code that has no source
-            self.dynamic.append(Construct("<memory>", 0, f"{module_name}.{name}"))
-            self._widest.add(ANYTHING)
+        self.breadth.name(f"{module_name}.{name}", path="<memory>")  # read by code that has no source
         for target in self._names.denote_in(module_name, name):
             if target.place is not Place.MISSING or target.module is None:
                 self._take(target)
@@ -309,17 +267,6 @@ class Closure:
             self._take(target)
             if target.place is Place.MISSING and is_certain and target.module is not None:
                 self._whole(target.module)
-
-    def _expect_loaded(self) -> None:
-        """Take note where what is instantiated may come out of a file, whose names nobody sees."""
-        if self._readers & _CONFIG_READERS and self._readers & _INSTANTIATORS:
-            self.dynamic += [Construct("", 0, name) for name in self._readers & _CONFIG_READERS]
-            self._widest.add(ANYTHING)
-            self._readers.clear()
-        elif self._readers & _DATA_READERS and self._handed:
-            self.dynamic += self._handed
-            self._handed.clear()
-            self._widest.add(LOADED)
 
     # --- Modules
 
@@ -368,7 +315,7 @@ class Closure:
 
     def _run(self, module: Module) -> None:
         if len(self.executed) >= MAX_MODULES:
-            where = str(self.dynamic[0]) if self.dynamic else "it reaches them by imports"
+            where = str(self.breadth.constructs[0]) if self.breadth.constructs else "it reaches them by imports"
             problem = f"more than {MAX_MODULES} modules count ({where}); import by literal names"
             raise UnkeyableCodeError(self._task, problem)
         self.executed.append(module)
@@ -407,8 +354,7 @@ class Closure:
                 self._unit(module, number)
         for name in table.binders:
             self._binding(module, name)
-        for name in table.aliases:
-            self._chain(module, name)
+        self._chains(module, table.aliases)
 
     def _whole_package(self, name: str) -> None:
         package = self._finder.find(name)
@@ -436,25 +382,6 @@ class Closure:
             found = self._finder.find(each)
             if found is not None:
                 self._whole(found, is_program=True)
-
-    def _everything(self) -> Iterator[Module]:
-        self.has_looked_everywhere = True
-        roots = [module for module in self.executed if module.party is Party.FIRST]
-        done: set[str] = set()
-        for module in roots:
-            folder = os.path.dirname(module.path or "")
-            if folder in done:
-                continue
-            for sibling in self._finder.siblings(module):
-                done.add(os.path.dirname(sibling.path or ""))
-                yield sibling
-        for root in self._finder.roots():
-            if root not in done:
-                yield from self._finder.below(root)
-        for name, loaded in list(sys.modules.items()):
-            path = getattr(loaded, "__file__", None)
-            if isinstance(path, str) and name != "__main__" and party_of(path) is Party.FIRST and not is_own(name):
-                yield Module(name, os.path.abspath(path), Party.FIRST)
 
 
 def _logical(target: Target) -> str:

@@ -69,7 +69,7 @@ _SOURCE_READERS: Final = frozenset(
     {"getcomments", "getsource", "getsourcelines", "findsource", "getblock", "linecache", "co_code"}
 )
 # All of these, and what else a name or an attribute may be called that counts for more than itself.
-_NOTABLE: Final = frozenset({"executable", "globals", "locals", "vars", "modules", "__dict__", "__subclasses__"}).union(
+NOTABLE: Final = frozenset({"executable", "globals", "locals", "vars", "modules", "__dict__", "__subclasses__"}).union(
     _IMPORTERS, _EXECUTORS, _UNPICKLERS, _GLOBALS_READERS, _DOC_READERS, _SOURCE_READERS
 )
 
@@ -92,32 +92,29 @@ class Constructs:
         """Take note of a dynamic construct."""
         self.found.dynamic.append(Dynamic(getattr(node, "lineno", 0), text, reach))
 
-    def literal_import(self, node: ast.Call, called: str) -> bool:
+    def literal_import(self, node: ast.Call, called: str | None) -> None:
         """Account for an importer that is given a literal name, or one that begins with a literal package."""
         target = node.args[0] if node.args else None
         anchor = self.anchor(node)
         if called == "__import__" and (len(node.args) > 1 or node.keywords):
             self.construct(node, f"{called}(…)")  # its from-list and level change what it imports
-            return True
+            return
         if isinstance(target, ast.Constant) and isinstance(target.value, str):
             name = absolute_text(target.value, anchor)
             if name is not None:
                 self.imported(name, "")
                 self.found.modules.add(name)
-                return True
+                return
         else:
             prefix = constant_prefix(target)
             package = None if prefix is None else absolute_text(prefix, anchor)
             if package:
                 self.found.wholes.add(package)
-                return True
+                return
         self.construct(node, f"{called}(…)")
-        return True
 
     def constructs_of_name(self, node: ast.Name) -> None:
-        """Take note of what a name that is read stands for."""
-        if node.id not in _NOTABLE:
-            return
+        """Take note of what a name stands for that is read and is one of ``NOTABLE``."""
         if node.id in _EXECUTORS or node.id in _IMPORTERS:
             self.construct(node, node.id, PROGRAMS if node.id in _RUNNERS else ANYTHING)
         elif node.id == "executable":
@@ -131,10 +128,8 @@ class Constructs:
         self.readers(node.id)
 
     def constructs_of_attribute(self, node: ast.Attribute) -> None:
-        """Take note of what an attribute stands for, whoever's it is."""
+        """Take note of what an attribute stands for, whoever's it is, that is one of ``NOTABLE``."""
         attr = node.attr
-        if attr not in _NOTABLE:
-            return
         if attr in _IMPORTERS or attr == "__import__":
             self.construct(node, attr, PROGRAMS if attr in _RUNNERS else ANYTHING)
         elif attr == "__subclasses__":
@@ -187,11 +182,8 @@ class Constructs:
         else:
             self.construct(value, text)
 
-    def constant(self, node: ast.Constant) -> None:
+    def names_in_text(self, node: ast.Constant, value: str) -> None:
         """Take note of the names in a string."""
-        value = node.value
-        if not isinstance(value, str):
-            return
         if "_target_" in value:
             for name in targets_named(value):
                 if name.endswith("."):

@@ -140,7 +140,7 @@ class Fingerprinter:
         walk = Walk(code, executed, tuple(sorted(closure.distributions)), b"")
         if self._memo is not None:
             self._memo.save()
-            if not closure.has_looked_everywhere and not self._finder.has_asked_memory:
+            if not closure.breadth.has_looked_everywhere and not self._finder.has_asked_memory:
                 folders = {*sys.path, *folders_of(self._finder.known())}
                 looked = Looked(tuple(sorted(folders)), tuple(sorted(self._finder.trees)))
                 self._memo.keep_walk(name, walk._replace(found=details.pack()), looked)
@@ -182,7 +182,7 @@ class Fingerprinter:
                     definitions.append(Definition(source.module, unit.name, source.path, unit.lines, form))
             if placed or loose:
                 forms.append([source.module, sorted(table.futures), placed, sorted(loose)])
-        dynamic = tuple(sorted(set(closure.dynamic)))
+        dynamic = tuple(sorted(set(closure.breadth.constructs)))
         for construct in dynamic:
             log.debug("dynamic: %s; counting all that it may mean", construct)
         absent, references = tuple(sorted(closure.absent)), tuple(sorted(closure.references))

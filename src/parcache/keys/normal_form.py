@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from parcache.keys import canonical
 
@@ -18,6 +18,7 @@ _SKIPPED_FIELDS = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 _BLIND_TO_ORDER = frozenset({"dataclass", "total_ordering", "final"})
 _KINDS_OF_METHOD = frozenset({"staticmethod", "classmethod", "property"})
 _DOCUMENTED = frozenset({ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef})
+_LONG: Final = 64  # bytes
 _Write = Callable[[bytes], None]
 
 
@@ -43,41 +44,79 @@ def is_docstring(statement: ast.stmt) -> bool:
     )
 
 
+class _Names(dict[str, bytes]):
+    """Names as they are written; a project has few, and they are half of all that is."""
+
+    def __missing__(self, name: str) -> bytes:
+        found = self[name] = b"(Name id=%b)" % _text(name)
+        return found
+
+
+class _Constants(dict[tuple[type, Any], bytes]):
+    """Strings and whole numbers as they are written."""
+
+    def __missing__(self, key: tuple[type, Any]) -> bytes:
+        parts: list[bytes] = []
+        _write_constant(key[1], parts.append)
+        found = b"(Constant %b)" % b"".join(parts)
+        if len(found) < _LONG:
+            self[key] = found
+        return found
+
+
+class _Labels(dict[int, bytes]):
+    """How a field begins that holds so many nodes."""
+
+    def __init__(self, name: str) -> None:
+        self.alone = b" " + name.encode() + b"="
+
+    def __missing__(self, number: int) -> bytes:
+        found = self[number] = b"%b[%d:" % (self.alone, number)
+        return found
+
+
 def _write_node(node: Any, write: _Write, keep_docstrings: bool) -> None:
     kind = node.__class__
-    if kind is ast.Name:  # these and constants are half of all nodes
-        data = node.id.encode("utf-8", "surrogatepass")
-        write(b"(Name id=s%d:%b)" % (len(data), data))
+    if kind is ast.Name:
+        write(_names[node.id])
         return
     if kind is ast.Constant:
-        write(b"(Constant ")
-        _write_constant(node.value, write)
-        write(b")")
+        _write_constant_node(node.value, write)
         return
-    start, fields = _SHAPES.get(kind) or _shape(kind)
+    start, fields = _SHAPES[kind]
     write(start)
+    if not fields:  # operators
+        return
     for name, label in fields:
         value = getattr(node, name, None)
         if value is None:
             continue
-        if value.__class__ is list:
-            if name == "body" and kind in _DOCUMENTED:
-                value = _body(node, value, keep_docstrings)
+        kind_of_value = value.__class__
+        if kind_of_value is ast.Name:  # half of all nodes: without a call
+            write(label.alone)
+            write(_names[value.id])
+        elif kind_of_value is list:
             if not value:
                 continue
-            write(b"%b[%d:" % (label, len(value)))
+            if name == "body" and kind in _DOCUMENTED:
+                value = _body(node, value, keep_docstrings)
+                if not value:
+                    continue
+            write(label[len(value)])
             for item in value:
-                if isinstance(item, ast.AST):
+                if item.__class__ is ast.Name:
+                    write(_names[item.id])
+                elif isinstance(item, ast.AST):
                     _write_node(item, write, keep_docstrings)
                 else:
                     _write_constant(item, write)
             write(b"]")
-            continue
-        write(label)
-        if isinstance(value, ast.AST):
-            _write_node(value, write, keep_docstrings)
         else:
-            _write_constant(value, write)
+            write(label.alone)
+            if isinstance(value, ast.AST):
+                _write_node(value, write, keep_docstrings)
+            else:
+                _write_constant(value, write)
     write(b")")
 
 
@@ -88,14 +127,24 @@ def _body(node: ast.AST, body: list[ast.stmt], keep_docstrings: bool) -> list[as
     return _without_order_of_methods(node, body) if isinstance(node, ast.ClassDef) else body
 
 
-# By kind of node: how it begins, and its fields with how each begins.
-_SHAPES: dict[type[ast.AST], tuple[bytes, tuple[tuple[str, bytes], ...]]] = {}
+class _Shapes(dict[type[ast.AST], tuple[bytes, tuple[tuple[str, _Labels], ...]]]):
+    """By kind of node: how it begins, and its fields with how each begins."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[bytes, tuple[tuple[str, _Labels], ...]]:
+        fields = tuple((name, _Labels(name)) for name in kind._fields if name not in _SKIPPED_FIELDS)
+        start = b"(" + kind.__name__.encode()
+        found = self[kind] = start if fields else start + b")", fields
+        return found
 
 
-def _shape(kind: type[ast.AST]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
-    fields = tuple((name, b" " + name.encode() + b"=") for name in kind._fields if name not in _SKIPPED_FIELDS)
-    found = _SHAPES[kind] = b"(" + kind.__name__.encode(), fields
-    return found
+_SHAPES: Final = _Shapes()
+_names: Final = _Names()
+_constants: Final = _Constants()
+
+
+def _text(value: str) -> bytes:
+    data = value.encode("utf-8", "surrogatepass")
+    return b"s%d:%b" % (len(data), data)  # as canonical.encode does
 
 
 def _without_order_of_methods(node: ast.ClassDef, body: list[ast.stmt]) -> list[ast.stmt]:
@@ -126,10 +175,18 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
+def _write_constant_node(value: Any, write: _Write) -> None:
+    if value.__class__ is str or value.__class__ is int:
+        write(_constants[value.__class__, value])
+        return
+    write(b"(Constant ")
+    _write_constant(value, write)
+    write(b")")
+
+
 def _write_constant(value: Any, write: _Write) -> None:
     if value.__class__ is str:
-        data = value.encode("utf-8", "surrogatepass")
-        write(b"s%d:%b" % (len(data), data))  # as canonical.encode does: half of all that is written
+        write(_text(value))
     elif value is Ellipsis:
         write(b"...")
     elif isinstance(value, complex):

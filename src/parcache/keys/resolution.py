@@ -109,7 +109,10 @@ class Names:
         root, _, rest = chain.partition(".")
         table = self.table(module)
         found: list[tuple[int, Target]] = []
-        for number in table.binders.get(root, ()):
+        binders = table.binders.get(root)
+        if binders is None and not table.stars and root not in table.aliases:
+            return []
+        for number in binders or ():
             if table.units[number].kind != "import":
                 place = Target(Place.BINDING, module, root, tuple(rest.split(".")) if rest else ())
                 found.append((number, place))
@@ -122,7 +125,9 @@ class Names:
                     target.place is Place.FOREIGN and (found or hasattr(builtins, root))
                 ):
                     found.append((number, target))
-        return [target for _, target in sorted(found, key=lambda item: item[0])]
+        if len(found) > 1:
+            found.sort(key=lambda item: item[0])
+        return [target for _, target in found]
 
     def _through(self, module_name: str, chain: str) -> tuple[Target, ...]:
         key = Module(f"import {module_name}", None, Party.FIRST), chain

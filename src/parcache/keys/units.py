@@ -16,7 +16,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from parcache.keys.calm import are_names_plain, calm_depth
 from parcache.keys.canonical import digest, encode
@@ -26,6 +26,7 @@ from parcache.keys.statements import is_type_checking, scan
 
 # A source that takes more frames to walk is too deep; Python itself compiles little that does.
 _FRAMES: Final = 1000
+_T = TypeVar("_T", str, tuple[str, str])
 
 
 class Unit(NamedTuple):
@@ -235,25 +236,29 @@ def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tup
         kind,
         lines,
         forms,
-        tuple(sorted(found.binds)),
-        tuple(sorted(found.refs)),
-        tuple(sorted(found.refs_now)),
-        tuple(sorted(found.absolute)),
+        _in_order(found.binds),
+        _in_order(found.refs),
+        _in_order(found.refs_now),
+        _in_order(found.absolute),
         tuple(found.aliases),
         tuple(found.stars),
-        tuple(sorted(found.imports_now)),
-        tuple(sorted(found.imports_later)),
+        _in_order(found.imports_now),
+        _in_order(found.imports_later),
         tuple(dict.fromkeys(found.now)),
-        tuple(sorted(found.strings)),
-        tuple(sorted(found.files)),
-        tuple(sorted(found.wholes)),
-        tuple(sorted(found.modules)),
+        _in_order(found.strings),
+        _in_order(found.files),
+        _in_order(found.wholes),
+        _in_order(found.modules),
         tuple(found.dynamic),
-        tuple(sorted(found.environ)),
-        tuple(sorted(found.members)),
+        _in_order(found.environ),
+        _in_order(found.members),
         calm,
         found.own_names,
         found.reads_docs,
         found.reads_order,
         found.reads_source,
     )
+
+
+def _in_order(found: set[_T]) -> tuple[_T, ...]:
+    return tuple(sorted(found)) if found else ()  # most are empty

@@ -35,8 +35,8 @@ class Batch:
     def run(self, schedule: Schedule) -> Iterator[Event]:
         """Yield what becomes of every job of the plan that is not a hit, as it happens.
 
-        A duplicate whose twin failed, or left no entry, runs itself. Where the schedule is over before the end, there
-        are jobs of which nothing is told.
+        A duplicate whose twin failed, or left no entry, runs itself. Where the schedule is over before the end, or
+        detaches, there are jobs of which nothing is told.
         """
         published = set()
         for event in self._run([job.number for job in self._plan.misses], schedule):
@@ -51,7 +51,7 @@ class Batch:
                 yield Found(job, entry)
             else:
                 again.append(number)
-        if not schedule.is_over:
+        if not schedule.is_over and not schedule.detaches:
             yield from self._run(again, schedule)
 
     def left(self, schedule: Schedule) -> Iterator[Found]:

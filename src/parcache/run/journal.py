@@ -17,6 +17,7 @@ epoch and the states are
     retry         failed, or its worker died, and runs again; "attempt" counts from 1, "error" says why
     interrupted   was running when the sweep ended early
     cancelled     had not started when the sweep ended early
+    left          had not ended when the sweep detached: it is the backend's to run
 
 A journal belongs to one sweep directory; a command that is run again with the same directory appends to it.
 """

@@ -14,14 +14,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from typing import Any, Final, NamedTuple
 
 from parcache.backends.protocol import Backend
-from parcache.errors import JobTimeoutError, NoWorkerError, WorkerDiedError
+from parcache.errors import ElsewhereError, JobTimeoutError, NoWorkerError, WorkerDiedError
 from parcache.model import NOT_ASKED, Entry, Outcome
 from parcache.run import failure
+from parcache.run.dispatch import Dispatch, nothing_varies
 from parcache.run.limits import NO_LIMITS, Limits
 from parcache.run.marks import Mark, Marks
 from parcache.run.parts import Parts
@@ -49,7 +50,7 @@ class Crew(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """A unit that published its result and lost its report, because its worker died."""
+    """A unit that published its result and lost its report, because its worker died, or that another sweep ran."""
 
     number: int
     entry: Entry
@@ -80,7 +81,8 @@ class Schedule:
 
     ``failed`` units have failed before. ``sent`` is told the numbers of units that travel together.
     ``is_interrupted`` tells between two units that the sweep is to end, where what ran has swallowed the
-    KeyboardInterrupt.
+    KeyboardInterrupt. ``varying`` returns what of the backend's settings depends on the job. With ``is_refreshed``, a
+    job runs whatever other sweeps do.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class Schedule:
         crew: Crew,
         limits: Limits = NO_LIMITS,
         *,
+        varying: Callable[[int], Mapping[str, Any]] = nothing_varies,
+        is_refreshed: bool = False,
         failed: int = 0,
         sent: Callable[[Sequence[int]], None] = lambda _: None,
         is_interrupted: Callable[[], bool] = lambda: False,
@@ -96,19 +100,21 @@ class Schedule:
     ) -> None:
         self._crew = crew
         self._backend = crew.backend
+        self._dispatch = Dispatch(crew.backend, crew.execute, varying, is_refreshed=is_refreshed)
         self._recover: Recover = _nothing_published
         self._limits = limits
         self._sent = sent
         self.is_interrupted = is_interrupted
         self._polls = bool(getattr(crew.backend, "executes_elsewhere", False))
-        self.marks = crew.marks
         self._clock_ns = clock_ns
         self._monotonic_s = monotonic_s
         self._ids = itertools.count(1)
-        self._size = ParcelSize(getattr(crew.backend, "jobs_per_call", None))
+        self._size = ParcelSize(self._dispatch.largest)
         self._kill: Callable[[Future[Any]], None] | None = getattr(crew.backend, "kill", None)
+        self._running_s: Callable[[Future[Any]], float | None] | None = getattr(crew.backend, "running_s", None)
         self._waiting = Waiting((), _no_unit)
         self._running: dict[Future[Delivery], _Flight] = {}
+        self._alone: set[int] = set()  # units that another sweep had, and has left without a result
         self._overdue: dict[int, int] = {}  # by parcel: the unit for which it was killed
         self._failures: Counter[int] = Counter()  # by unit: attempts that failed
         self._deaths: Counter[int] = Counter()  # by unit: workers that died over it
@@ -122,17 +128,29 @@ class Schedule:
         """Tell whether the limits are reached: no unit is started any more."""
         return self._limits.are_reached(self.failed)
 
+    @property
+    def detaches(self) -> bool:
+        """Tell whether ``run`` ends as soon as all is submitted: what has not ended then is left to the backend."""
+        return self._dispatch.detaches
+
+    def running(self) -> list[Mark]:
+        """Return the units that run at this moment, some that have ended among them. Called from any thread."""
+        return list(self._marks().values())
+
     def run(self, numbers: Sequence[int], unit_of: Callable[[int], Unit], recover: Recover) -> Iterator[Event]:
         """Yield what becomes of these units, in the order in which it does. At most ``capacity`` parcels are in flight.
 
         Each unit has one Outcome or is Recovered in the end; not all do where the limits are reached: what then runs is
         to be ended by the backend's owner, where the backend can do that, else waited for, and nothing else is started.
+        Nor do they where the schedule detaches.
         """
         self._waiting, self._recover = Waiting(numbers, unit_of), recover
         while self._running or self._waiting:
             if self.is_interrupted():
                 raise KeyboardInterrupt
             at_once = self._fill()
+            if self.detaches and not self._waiting and not any(future.done() for future in self._running):
+                return
             for future in wait(self._running, timeout=self._poll_s(), return_when=FIRST_COMPLETED).done:
                 yield from self._settle(future, learns=future is not at_once)
             if self.is_over:
@@ -162,10 +180,11 @@ class Schedule:
             parcel = Parcel(units, brought, next(self._ids))
             flight = _Flight(parcel, self._clock_ns())
             self._sent([unit.number for unit in units])
-            future = _submit(self._backend, self._crew.execute, parcel)
+            future = self._dispatch.submit(parcel, attaches=self._alone.isdisjoint(unit.number for unit in units))
             self._running[future] = flight
             if future.done():  # a backend that executes on submission: hand the outcome out before the next job
                 return future
+        self._dispatch.flush()
         return None
 
     def _settle(self, future: Future[Delivery], *, learns: bool) -> Iterator[Event]:
@@ -199,6 +218,10 @@ class Schedule:
         """Find out what has become of the units of a parcel that did not come back."""
         parcel = flight.parcel
         killed_for = self._overdue.pop(parcel.id, None)
+        if isinstance(error, ElsewhereError):
+            for unit in parcel.units:
+                yield from self._ended_elsewhere(unit)
+            return
         if not isinstance(error, _DEATHS):  # it could not travel: nothing of it has run
             yield from self._untravelled(parcel.units, error)
             return
@@ -224,6 +247,14 @@ class Schedule:
                 event = self._interrupted(unit, error, killed_for)
                 if event is not None:
                     yield event
+
+    def _ended_elsewhere(self, unit: Unit) -> Iterator[Recovered]:
+        entry = self._recover(unit.number, 0)
+        if entry is not None:
+            yield Recovered(unit.number, entry)
+            return
+        self._alone.add(unit.number)  # it has failed there; whether it does so here is this sweep's to find out
+        self._waiting.give_back((unit,))
 
     def _interrupted(self, unit: Unit, error: BaseException, killed_for: int | None) -> Event | None:
         """Return what becomes of the unit that a dead worker was running; None where it is to run as if nothing were.
@@ -271,6 +302,17 @@ class Schedule:
         self._has_marks = self._has_marks or bool(marks)
         return marks.get(parcel.id)
 
+    def _marks(self) -> dict[int, Mark]:
+        """Return what runs by parcel, as the workers have noted or the backend says."""
+        if self._running_s is None:
+            return self._crew.marks.read()
+        now, marks = self._monotonic_s(), {}
+        for future, flight in self._running.copy().items():
+            for_s = self._running_s(future)
+            if for_s is not None:
+                marks[flight.parcel.id] = Mark(flight.parcel.id, flight.parcel.units[0].number, now - for_s)
+        return marks
+
     def _poll_s(self) -> float | None:
         waits_s = [_INTERRUPT_POLL_S] if self._polls else []
         if self._limits.timeout_s is not None and self._kill is not None:
@@ -283,7 +325,7 @@ class Schedule:
         if limit_s is None or self._kill is None or not self._running:
             return
         now = self._monotonic_s()
-        marks = self._crew.marks.read()
+        marks = self._marks()
         for future, flight in self._running.items():
             mark = marks.get(flight.parcel.id)
             is_late = mark is not None and now - mark.started_s > limit_s
@@ -309,15 +351,6 @@ class Schedule:
 
 def _without_report(unit: Unit, error: BaseException) -> Outcome:
     return Outcome(unit.number, None, error, 0.0, NOT_ASKED)
-
-
-def _submit(backend: Backend, execute: Callable[[Parcel], Delivery], parcel: Parcel) -> Future[Delivery]:
-    try:
-        return backend.submit(execute, parcel)
-    except Exception as error:  # a broken pool refuses work at once
-        failed: Future[Delivery] = Future()
-        failed.set_exception(error)
-        return failed
 
 
 def _delivery(future: Future[Delivery]) -> Delivery | BaseException:

@@ -15,6 +15,7 @@
       notes/ab/abcd….note        what was found out about code, so that the next sweep need not
       sources/ab/abcd….z         the text of a fingerprinted file, compressed, named by its digest (`store.sources`)
       sweeps/0123….log           what became of the jobs of one of the last sweeps (`store.sweeps`)
+      backends/NAME/             what a backend keeps for sweeps to come; its own business
       tmp/                       files being written; each is moved into place whole
 """
 
@@ -88,6 +89,10 @@ class StorePaths(NamedTuple):
     def source(self, digest: str) -> str:
         """Return the file that keeps the text of a fingerprinted file with this digest."""
         return os.path.join(self.root, "sources", digest[:2], f"{digest}.z")
+
+    def backend(self, name: str) -> str:
+        """Return the folder that a backend of this name has for itself; nobody else makes or reads it."""
+        return os.path.join(self.root, "backends", name)
 
     @property
     def sweeps(self) -> str:

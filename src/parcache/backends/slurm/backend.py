@@ -1,0 +1,235 @@
+"""Jobs as tasks of a cluster: what the schedule sees of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+from parcache.backends.checkpoints import Listening
+from parcache.backends.child import new_setup
+from parcache.backends.protocol import About, Place
+from parcache.backends.slurm import settings as given
+from parcache.backends.slurm.clusters import Cluster, connect
+from parcache.backends.slurm.fleet import Fleet
+from parcache.backends.slurm.shares import thread_limits
+from parcache.backends.slurm.spool import Call, Closing, Spool
+from parcache.backends.slurm.watch import Sent, Watch
+from parcache.errors import WorkerDiedError
+
+R = TypeVar("R")
+
+_PREFIX: Final = "hydra.launcher.backend"
+_CAPACITY: Final = 1_000_000
+# What workers may take to end when a sweep is interrupted.
+_ENDING_S: Final = 3.0
+
+
+class SlurmBackend:
+    """Executes functions on a cluster, through a spool that agents take them from.
+
+    ``settings`` has what each of the settings means. Those that go into the batch script are submitit's.
+
+    Raises:
+        BackendNotInstalledError: Submitit is not there.
+        BackendSettingError: Neither this backend nor submitit knows one of the settings.
+        SettingError: A setting has a value that it cannot have.
+    """
+
+    jobs_per_call = 1
+    per_job = given.PER_JOB
+
+    def __init__(
+        self,
+        cluster: str = "slurm",
+        tasks: int | None = None,
+        jobs_per_task: int | None = None,
+        parallel_per_task: int = 1,
+        array_parallelism: int | None = None,
+        detach: bool = False,
+        threads: int | str | None = "auto",
+        idle_s: float = 10.0,
+        python: str | None = None,
+        check_paths: bool = True,
+        **parameters: Any,
+    ) -> None:
+        values = {name: value for name, value in locals().items() if name in given.OWN}
+        self._settings = given.read_settings(values, parameters)
+        self._is_debug = self._settings.cluster == "debug"
+        self.executes_elsewhere = not self._is_debug
+        self.detach = self._settings.detach
+        here = os.getcwd()
+        self._place = Place("parcache", here, here)
+        self._initializer: Callable[[], None] | None = None
+        self._lock = threading.RLock()
+        self._numbers = 0
+        self._cluster: Cluster | None = None
+        self._spool: Spool | None = None
+        self._fleet: Fleet | None = None
+        self._watch: Watch | None = None
+        self._is_over = False
+
+    @property
+    def capacity(self) -> int:
+        """All at once: a scheduler is given the whole of it."""
+        return 1 if self._is_debug else _CAPACITY
+
+    @property
+    def workers(self) -> int:
+        """How many calls are executed at a time, at most."""
+        return 1 if self._is_debug else self._settings.workers
+
+    def settle(self, place: Place) -> None:
+        """Take note of where the sweep is at home."""
+        self._place = place
+
+    def environment(self, names: Collection[str]) -> Mapping[str, str]:
+        """Return what of these variables the workers find changed."""
+        resources = given.resources(self._settings, {}, self._place.name)
+        limits = thread_limits(self._settings.threads, resources.cpus, self._settings.parallel)
+        return {} if self._is_debug else {name: limits[name] for name in names if name in limits}
+
+    def start(self, initializer: Callable[[], None]) -> None:
+        """Find the cluster and make the spool. Nothing is submitted before the first ``flush``.
+
+        Raises:
+            BackendNotInstalledError: There is no Slurm here.
+            NotVisibleError: The nodes would not see what they need.
+        """
+        self._initializer = initializer
+        if self._is_debug:
+            initializer()
+            return
+        place = self._place
+        logs = os.path.join(place.sweep_dir, ".slurm")
+        self._cluster = connect(self._settings, logs)
+        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._spool = Spool(os.path.join(place.shared or logs, name))
+        self._spool.create({"host": socket.gethostname(), "pid": os.getpid(), "sweep_dir": place.sweep_dir})
+        self._fleet = Fleet(self._spool, self._cluster, self._settings, logs)
+        self._watch = Watch(self._spool, self._cluster, self._fleet, self._lock)
+
+    def submit(self, function: Callable[[Any], R], argument: Any) -> Future[R]:
+        """Queue a call, and start what it takes."""
+        future = self.submit_job(function, argument, About(self._numbers))
+        self.flush()
+        return future
+
+    def submit_job(self, function: Callable[[Any], R], argument: Any, about: About) -> Future[R]:
+        """Queue a call. What cannot be pickled fails the future alone.
+
+        Raises:
+            SettingError: A setting of the job's own has a value that it cannot have.
+            Exception: The initializer cannot be pickled.
+        """
+        if self._is_debug:
+            return _executed_here(function, argument)
+        if self._spool is None or self._fleet is None or self._watch is None or self._initializer is None:
+            raise RuntimeError("submit_job() was called before start()")
+        if self._is_over:
+            raise RuntimeError("submit_job() was called after stop()")
+        from parcache.pickling import dumps
+
+        if not self._numbers:
+            import pickle
+
+            self._spool.write_setup(pickle.dumps(new_setup(Listening(self._initializer))))
+        self._numbers += 1
+        resources = given.resources(self._settings, about.settings, self._place.name)
+        with self._lock:
+            group = self._fleet.group_of(resources).number
+        sent = Sent(Call(self._numbers, 0, about.key), group, self._watch.has_begun)
+        try:
+            data = dumps((function, argument))
+        except Exception as error:
+            sent.set_exception(error)
+            return sent
+        self._watch.add(sent)
+        self._spool.put(group, sent.call, data)
+        return sent
+
+    def flush(self) -> None:
+        """Submit the agents that what is queued needs, one array for each distinct set of resources."""
+        if self._fleet is None or self._watch is None:
+            return
+        with self._lock:
+            problems = self._fleet.man()
+        self._watch.start()
+        self._watch.give_up(problems)
+
+    def running_s(self, future: Future[Any]) -> float | None:
+        """Return for how long a call has been running (s)."""
+        return self._watch.running_s(future) if self._watch is not None and isinstance(future, Sent) else None
+
+    def kill(self, future: Future[Any]) -> None:
+        """End a call: where it waits it does not start, where it runs its worker ends."""
+        if self._is_debug or self._watch is None or self._spool is None:
+            return
+        if not isinstance(future, Sent):
+            raise TypeError("kill() takes a future that this backend has returned")
+        if not future.done() and not self._watch.withdraw(
+            future, WorkerDiedError(None, "it was stopped before it started")
+        ):
+            self._spool.ask_to_end(future.call.number)
+
+    def stop(self, *, cancel: bool) -> None:
+        """End the agents and delete the spool. With ``cancel``, end what runs and take back what waits."""
+        spool, fleet, watch, cluster = self._spool, self._fleet, self._watch, self._cluster
+        if self._is_over or spool is None or fleet is None or watch is None or cluster is None:
+            return
+        if not cancel:
+            while unfinished := watch.unfinished():
+                _wait(unfinished)
+        self._is_over = True
+        spool.close(Closing.CANCEL if cancel else Closing.END)
+        with self._lock:
+            jobs = fleet.jobs
+            is_manned = any(not task.has_ended for task in fleet.tasks.values())
+        agents = spool.agents()
+        if is_manned and (cancel or len(agents) < len(fleet.tasks)):
+            cluster.cancel(jobs, only_waiting=not cancel)
+        watch.stop()
+        if cancel:
+            self._await_end(spool)
+            for sent in watch.unfinished():
+                watch.fail(sent, WorkerDiedError(None, "it was stopped"))
+        spool.remove()
+
+    def _await_end(self, spool: Spool) -> None:
+        """Wait until agents have ended what ran, for as long as that takes at most."""
+        deadline_s = time.monotonic() + _ENDING_S
+        while time.monotonic() < deadline_s and not all(spool.agents().values()):
+            time.sleep(0.02)
+
+
+def _wait(futures: list[Sent]) -> None:
+    from concurrent.futures import wait
+
+    wait(futures)
+
+
+def _executed_here(function: Callable[[Any], R], argument: Any) -> Future[R]:
+    """Execute a call in this process, by submitit's debug executor."""
+    import tempfile
+
+    from submitit.local.debug import DebugExecutor
+
+    future: Future[R] = Future()
+    job: Any = DebugExecutor(os.path.join(tempfile.gettempdir(), "parcache-debug")).submit(function, argument)
+    # Not by results(): that opens a debugger on standard input, wherever it is.
+    try:
+        error = job.exception()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as raised:
+        error = raised
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(job._submission._result)
+    return future
