@@ -387,7 +387,7 @@ class WorkerDiedError(ParcacheError, RuntimeError):
         return f"the worker did not finish the job: {self.reason}{code}"
 
 
-class NoDaskWorkerError(ParcacheError, TimeoutError):
+class NoDaskWorkerError(ParcacheError, RuntimeError):
     """A Dask cluster has had no worker for too long; ``state`` says what it is waiting for."""
 
     def __init__(self, cluster: str, wait_s: float, state: str) -> None:
