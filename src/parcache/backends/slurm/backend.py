@@ -270,10 +270,8 @@ class SlurmBackend:
         """Wait until agents have ended what ran, for as long as that may take at most."""
         deadline_s = time.monotonic() + _ENDING_S
         while time.monotonic() < deadline_s:
-            agents = spool.agents()
-            if not any(
-                task.id == task_of(agent) and not left for agent, left in agents.items() for task in fleet.alive
-            ):
+            at_work = {task for task, has_left in spool.tasks().items() if not has_left}
+            if at_work.isdisjoint(task.id for task in fleet.alive):
                 return
             time.sleep(0.02)
 
