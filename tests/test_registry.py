@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -167,8 +168,7 @@ def test_create_backend_whose_package_is_missing_names_the_command(install: Inst
 
 def test_create_built_in_backend_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """A built-in backend whose packages are missing is refused with the extra that brings them."""
-    monkeypatch.setattr(sys, "meta_path", [])
-    monkeypatch.delitem(sys.modules, "distributed", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BackendNotInstalledError) as caught:
         create("dask", {})
     assert str(caught.value) == (

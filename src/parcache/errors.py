@@ -230,11 +230,19 @@ class ForeignDirectoryError(ParcacheError, ValueError):
 
 
 class AppFailedError(ParcacheError, RuntimeError):
-    """An app that was to explain its jobs has ended without doing so. ``output`` is what it printed."""
+    """An app that was to get as far as its jobs has not. ``output`` is what it printed."""
 
-    def __init__(self, command: Sequence[str], directory: str, problem: str, output: str) -> None:
-        super().__init__(command, directory, problem, output)
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: str,
+        problem: str,
+        output: str,
+        remedy: str = "Mend it, or name another app: parcache why --app SCRIPT key=value …",
+    ) -> None:
+        super().__init__(command, directory, problem, output, remedy)
         self.command, self.directory, self.problem, self.output = command, directory, problem, output
+        self.remedy = remedy
 
     def __str__(self) -> str:
         """Show what the app printed, then the command and how it ended."""
@@ -242,7 +250,7 @@ class AppFailedError(ParcacheError, RuntimeError):
         return (
             f"The app did not get as far as its jobs: {self.problem}.\n{said}"
             f"It was started in {self.directory} as: {' '.join(self.command)}\n"
-            "Mend it, or name another app: parcache why --app SCRIPT key=value …"
+            f"{self.remedy}"
         )
 
 
@@ -379,7 +387,7 @@ class WorkerDiedError(ParcacheError, RuntimeError):
         return f"the worker did not finish the job: {self.reason}{code}"
 
 
-class NoDaskWorkerError(ParcacheError, TimeoutError):
+class NoDaskWorkerError(ParcacheError, RuntimeError):
     """A Dask cluster has had no worker for too long; ``state`` says what it is waiting for."""
 
     def __init__(self, cluster: str, wait_s: float, state: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from tests.conftest import Project
 from tests.slurm.cluster import Cluster, has_cgroups, why_not
 from tests.slurm.counting import Calls
+from tests.slurm.requirement import need
 
 HERE = Path(__file__).parent
 
@@ -21,14 +21,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("slurm"))
-
-
-def need(reason: str | None) -> None:
-    """Skip where there is a reason, or fail where skipping is forbidden."""
-    if reason is not None and os.environ.get("PARCACHE_REQUIRE_SLURM") == "1":
-        pytest.fail(f"PARCACHE_REQUIRE_SLURM=1, but {reason}")
-    if reason is not None:
-        pytest.skip(reason)
 
 
 def brought_up(*, accounting: bool, cgroups: bool) -> Iterator[Cluster]:

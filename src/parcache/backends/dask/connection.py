@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("parcache")
 
-_CONNECT_S: Final = 15.0
+_CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 15.0
 
 

@@ -1,0 +1,380 @@
+"""The backend ``dask`` on a scheduler and workers that run already: calls, their ends, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client
+
+from parcache.backends import About, create
+from parcache.backends.dask.backend import DaskBackend
+from parcache.errors import NoDaskWorkerError, SchedulerLostError, SettingError, WorkerDiedError
+from tests.dask_clusters import DEADLINE_S, Processes, is_alive, until
+
+pytestmark = [
+    pytest.mark.any_hydra,
+    # Of Dask itself: sockets and loops that it leaves to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+Start = Callable[..., DaskBackend]
+
+
+def nothing() -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """A scheduler and two workers with one thread each, one of them with a GPU, that no test harms."""
+    processes = Processes(tmp_path_factory.mktemp("shared"))
+    processes.worker("--resources", "GPU=1", "--name", "with-gpu")
+    processes.worker("--name", "without")
+    with Client(processes.address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=DEADLINE_S)
+    yield processes
+    processes.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Processes]:
+    """A scheduler for one test, and workers as it wants them."""
+    processes = Processes(tmp_path)
+    yield processes
+    processes.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Return what starts a backend with some settings; every one is stopped at the end."""
+    started: list[DaskBackend] = []
+
+    def start(initializer: Callable[[], None] = nothing, **settings: Any) -> DaskBackend:
+        backend = create("dask", {"worker_resources": None, **settings})
+        assert isinstance(backend, DaskBackend)
+        started.append(backend)
+        backend.start(initializer)
+        return backend
+
+    yield start
+    for backend in started:
+        backend.stop(cancel=True)
+
+
+def sleeping(folder: Path) -> Callable[[float], None]:
+    """Return a function that notes its process and that of a program that it starts, then sleeps."""
+
+    def sleep(seconds: float) -> None:
+        program = subprocess.Popen(["sleep", "600"])
+        with (folder / "part").open("w") as file:
+            file.write(f"{os.getpid()} {program.pid}")
+        os.replace(folder / "part", folder / "pids")
+        time.sleep(seconds)
+
+    return sleep
+
+
+def pids_in(folder: Path) -> list[int]:
+    until((folder / "pids").exists, "the call runs")
+    return [int(pid) for pid in (folder / "pids").read_text().split()]
+
+
+def test_dask_calls_come_back_with_results_and_errors(shared: Processes, start: Start) -> None:
+    """A call's result is its future's, and what it raises, with its type; neither touches the others."""
+
+    def half(number: int) -> float:
+        if number == 3:
+            raise ZeroDivisionError("of three")
+        return number / 2
+
+    backend = start(address=shared.address)
+    futures = [backend.submit(half, number) for number in range(6)]
+    assert [futures[number].result(DEADLINE_S) for number in (0, 1, 2, 4, 5)] == [0, 0.5, 1, 2, 2.5]
+    with pytest.raises(ZeroDivisionError, match="of three"):
+        futures[3].result(DEADLINE_S)
+
+
+def test_dask_call_that_cannot_be_pickled_fails_alone(shared: Processes, start: Start) -> None:
+    """An argument or a result that cannot travel fails its call, and no other."""
+    backend = start(address=shared.address)
+    there, back = backend.submit(str, threading.Lock()), backend.submit(lambda _: threading.Lock(), None)
+    assert backend.submit(str, 1).result(DEADLINE_S) == "1"
+    for future in (there, back):
+        with pytest.raises(TypeError, match="cannot pickle"):
+            future.result(DEADLINE_S)
+
+
+def test_dask_calls_execute_in_main_threads_of_processes_of_their_own(shared: Processes, start: Start) -> None:
+    """What a call does to its process it does not do to the Dask worker: it has another one, and its main thread."""
+
+    def where(_: object) -> tuple[int, bool]:
+        time.sleep(0.2)
+        return os.getpid(), threading.current_thread() is threading.main_thread()
+
+    backend = start(address=shared.address)
+    found = [future.result(DEADLINE_S) for future in [backend.submit(where, None) for _ in range(4)]]
+    assert all(is_main for _, is_main in found)
+    pids = {pid for pid, _ in found}
+    assert len(pids) == 2
+    assert not pids & {os.getpid(), *(worker.pid for worker in shared.workers)}
+
+
+def test_dask_initializer_is_called_once_in_each_process(shared: Processes, start: Start) -> None:
+    """Every process that executes calls has called the initializer before, once."""
+
+    def initialize() -> None:
+        os.environ["INITIALIZED"] = os.environ.get("INITIALIZED", "") + "+"
+
+    backend = start(initialize, address=shared.address)
+    futures = [backend.submit(lambda _: os.environ["INITIALIZED"], None) for _ in range(6)]
+    assert {future.result(DEADLINE_S) for future in futures} == {"+"}
+
+
+def test_dask_variables_of_the_key_are_found_as_they_are_here(
+    shared: Processes, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that belongs to keys has in every worker the value that it has here, or none."""
+    monkeypatch.setenv("SEED", "7")
+    monkeypatch.delenv("HOME")
+    backend = create("dask", {"address": shared.address, "worker_resources": None})
+    assert isinstance(backend, DaskBackend)
+    assert backend.environment(["SEED", "HOME"]) == {}
+    backend.start(nothing)
+    try:
+        found = backend.submit(lambda _: (os.environ.get("SEED"), os.environ.get("HOME")), None)
+        assert found.result(DEADLINE_S) == ("7", None)
+    finally:
+        backend.stop(cancel=True)
+
+
+def test_dask_call_that_kills_its_process_fails_alone(shared: Processes, start: Start) -> None:
+    """A call whose process is killed says how; the Dask worker that had it goes on with others."""
+    backend = start(address=shared.address)
+    killed = backend.submit(lambda _: os.kill(os.getpid(), signal.SIGKILL), None)
+    others = [backend.submit(str, number) for number in range(4)]
+    with pytest.raises(WorkerDiedError, match="SIGKILL") as caught:
+        killed.result(DEADLINE_S)
+    assert caught.value.exit_code == -signal.SIGKILL
+    assert [other.result(DEADLINE_S) for other in others] == ["0", "1", "2", "3"]
+
+
+def test_dask_killed_call_ends_with_what_it_has_started(shared: Processes, start: Start, tmp_path: Path) -> None:
+    """kill() ends the call's process and its programs; calls beside it do not notice."""
+    backend = start(address=shared.address)
+    future = backend.submit(sleeping(tmp_path), 600)
+    pids = pids_in(tmp_path)
+    beside = backend.submit(str, 1)
+    backend.kill(future)
+    with pytest.raises(WorkerDiedError, match="it was stopped"):
+        future.result(DEADLINE_S)
+    assert beside.result(DEADLINE_S) == "1"
+    until(lambda: not any(map(is_alive, pids)), "its processes end")
+
+
+def test_dask_killed_call_that_waits_never_starts(shared: Processes, start: Start, tmp_path: Path) -> None:
+    """kill() of a call that no worker has begun takes it back."""
+
+    def touch(name: str) -> None:
+        (tmp_path / name).touch()
+
+    backend = start(address=shared.address)
+    running = [backend.submit(time.sleep, 600) for _ in range(2)]
+    until(lambda: all(future.running() for future in running), "both workers are busy")
+    waiting = backend.submit(touch, "touched")
+    assert not waiting.running()
+    backend.kill(waiting)
+    with pytest.raises(WorkerDiedError):
+        waiting.result(DEADLINE_S)
+    for future in running:
+        backend.kill(future)
+    wait(running, DEADLINE_S)
+    assert backend.submit(str, 1).result(DEADLINE_S) == "1"
+    assert not (tmp_path / "touched").exists()
+
+
+def test_dask_running_time_counts_while_a_call_runs(shared: Processes, start: Start) -> None:
+    """running_s() is None for a call that waits or has ended, and counts from its start."""
+    backend = start(address=shared.address)
+    running = [backend.submit(time.sleep, 600) for _ in range(2)]
+    waiting = backend.submit(str, 1)
+    until(lambda: all(backend.running_s(future) for future in running), "both run")
+    first = backend.running_s(running[0])
+    assert first is not None
+    until(lambda: (backend.running_s(running[0]) or 0) > first, "time passes")
+    assert backend.running_s(waiting) is None
+    backend.kill(running[0])
+    assert waiting.result(DEADLINE_S) == "1"
+    assert backend.running_s(running[0]) is None
+
+
+def test_dask_call_with_resources_goes_where_they_are(shared: Processes, start: Start) -> None:
+    """A call that wants a GPU is executed by the worker that has one, also where each call says so itself."""
+    with Client(shared.address, set_as_default=False) as client:
+        by_name = {told["name"]: told["pid"] for told in _workers(client)}
+    backend = start(address=shared.address, worker_resources={"GPU": 1})
+    assert not hasattr(backend, "submit_job")
+    futures = [backend.submit(lambda _: os.getppid(), None) for _ in range(4)]
+    assert {future.result(DEADLINE_S) for future in futures} == {by_name["with-gpu"]}
+    backend.stop(cancel=False)
+    each = create("dask", {"address": shared.address})
+    assert isinstance(each, DaskBackend)
+    each.start(nothing)
+    try:
+        about = About(0, settings={"worker_resources": {"GPU": 1}})
+        futures = [each.submit_job(lambda _: os.getppid(), None, about) for _ in range(4)]
+        assert {future.result(DEADLINE_S) for future in futures} == {by_name["with-gpu"]}
+    finally:
+        each.stop(cancel=True)
+
+
+def _workers(client: Client) -> list[dict[str, Any]]:
+    told = client.run(lambda dask_worker: {"name": dask_worker.name, "pid": os.getpid()})
+    return list(told.values())
+
+
+def test_dask_call_with_resources_that_nobody_has_fails(shared: Processes, start: Start) -> None:
+    """Calls that no worker will ever take fail, and the message says why."""
+    backend = start(address=shared.address, worker_resources={"TPU": 1}, wait_s=0.1)
+    with pytest.raises(NoDaskWorkerError, match="none of its 2 workers has the resources"):
+        backend.submit(str, 1).result(DEADLINE_S)
+
+
+def test_dask_stop_leaves_a_scheduler_that_is_not_ours_as_it_was(
+    shared: Processes, start: Start, tmp_path: Path
+) -> None:
+    """What ran is ended, and no plugin, process or task of the sweep is left; others' results are."""
+    with Client(shared.address, set_as_default=False) as client:
+        theirs = client.submit(sum, (1, 2))
+        backend = start(address=shared.address)
+        running, waiting = backend.submit(sleeping(tmp_path), 600), backend.submit(time.sleep, 600)
+        pids = pids_in(tmp_path)
+        backend.stop(cancel=True)
+        backend.stop(cancel=True)
+        for future in (running, waiting):
+            with pytest.raises(WorkerDiedError):
+                future.result(DEADLINE_S)
+        until(lambda: not any(map(is_alive, pids)), "its processes end")
+        plugins = client.run(lambda dask_worker: [name for name in dask_worker.plugins if "parcache" in name])
+        assert list(plugins.values()) == [[], []]
+        until(lambda: client.run_on_scheduler(_tasks) == [theirs.key], "its tasks are forgotten")
+        assert theirs.result() == 3
+    assert all(worker.poll() is None for worker in shared.workers)
+
+
+def _tasks(dask_scheduler: Any) -> list[str]:
+    return list(dask_scheduler.tasks)
+
+
+def test_dask_stop_without_cancel_waits_for_the_calls(shared: Processes, start: Start) -> None:
+    """stop(cancel=False) lets what was submitted end."""
+    backend = start(address=shared.address)
+    futures = [backend.submit(lambda number: time.sleep(0.3) or number, number) for number in range(3)]
+    backend.stop(cancel=False)
+    assert [future.result(0) for future in futures] == [0, 1, 2]
+
+
+def test_dask_calls_of_two_sweeps_share_a_cluster(shared: Processes, start: Start) -> None:
+    """Two backends on one cluster have processes of their own, and one that stops leaves the other's alone."""
+    one, two = start(address=shared.address), start(address=shared.address)
+    pids = [backend.submit(lambda _: os.getpid(), None).result(DEADLINE_S) for backend in (one, two)]
+    assert pids[0] != pids[1]
+    one.stop(cancel=True)
+    assert two.submit(str, 1).result(DEADLINE_S) == "1"
+
+
+def test_dask_worker_killed_fails_the_call_and_ends_its_process(own: Processes, start: Start, tmp_path: Path) -> None:
+    """A Dask worker that is killed costs the call that it had, once: Dask does not run it again, nor goes it on."""
+    first = own.worker()
+    backend = start(address=own.address)
+    future = backend.submit(sleeping(tmp_path), 600)
+    pids = pids_in(tmp_path)
+    until(future.running, "the call is known to run")
+    (tmp_path / "pids").unlink()
+    own.worker()
+    first.kill()
+    with pytest.raises(WorkerDiedError, match="lost") as caught:
+        future.result(DEADLINE_S)
+    assert caught.value.was_ready
+    if (tmp_path / "pids").exists():  # Dask had begun it once more
+        pids += pids_in(tmp_path)
+    until(lambda: not any(map(is_alive, pids)), "what the call was ends with its Dask worker")
+    assert backend.submit(str, 1).result(DEADLINE_S) == "1"
+
+
+def test_dask_call_that_waited_at_a_killed_worker_runs_at_another(own: Processes, start: Start) -> None:
+    """What a lost Dask worker had not begun is not failed by its death."""
+    own.worker()
+    backend = start(address=own.address)
+    running = backend.submit(time.sleep, 600)
+    until(running.running, "the call is known to run")
+    waiting = backend.submit(str, 1)
+    own.worker()
+    own.workers[0].kill()
+    assert waiting.result(DEADLINE_S) == "1"
+    with pytest.raises(WorkerDiedError):
+        running.result(DEADLINE_S)
+
+
+def test_dask_scheduler_lost_fails_all_and_what_comes_after(own: Processes, start: Start) -> None:
+    """Without its scheduler nothing can run: calls fail and name it, those that are submitted later too."""
+    own.worker()
+    backend = start(address=own.address)
+    futures = [backend.submit(time.sleep, 600) for _ in range(3)]
+    until(futures[0].running, "the call is known to run")
+    own.scheduler.kill()
+    for future in [*futures, backend.submit(str, 1)]:
+        with pytest.raises(SchedulerLostError, match=own.address):
+            future.result(DEADLINE_S)
+    backend.stop(cancel=True)
+
+
+def test_dask_calls_without_a_worker_fail_when_none_comes(own: Processes, start: Start) -> None:
+    """Where no worker comes in time, the calls fail and name the cluster; where one does, they run."""
+    backend = start(address=own.address, wait_s=0.1)
+    with pytest.raises(NoDaskWorkerError, match=r"No worker of tcp://127.* for 0\.1 s: its scheduler answers"):
+        backend.submit(str, 1).result(DEADLINE_S)
+    patient = start(address=own.address)
+    future = patient.submit(str, 1)
+    own.worker(nthreads=2)
+    assert future.result(DEADLINE_S) == "1"
+    until(lambda: patient.workers == 2, "it is known how many work")
+    assert patient.capacity == 4
+
+
+def test_dask_scheduler_that_does_not_answer_is_refused(start: Start) -> None:
+    """An address at which nobody is is a wrong setting."""
+    with pytest.raises(SettingError, match=r"hydra\.launcher\.backend\.address is 'tcp://127\.0\.0\.1:9'; expected"):
+        start(address="tcp://127.0.0.1:9")
+
+
+def test_dask_process_that_forgets_to_stop_leaves_nothing(own: Processes, tmp_path: Path) -> None:
+    """A sweeping process that ends without stop(), even by SIGKILL, leaves no process of its calls."""
+    own.worker()
+    program = f"""
+import os, sys, time
+from parcache.backends import create
+from tests.test_dask_backend import nothing, sleeping
+from pathlib import Path
+backend = create("dask", {{"address": {own.address!r}, "worker_resources": None}})
+backend.start(nothing)
+future = backend.submit(sleeping(Path({str(tmp_path)!r})), 600)
+while not os.path.exists({str(tmp_path / "pids")!r}):
+    time.sleep(0.02)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE_S, capture_output=True)
+    pids = pids_in(tmp_path)
+    until(lambda: not any(map(is_alive, pids)), "what its calls were ends")
+    with Client(own.address, set_as_default=False) as client, suppress(OSError):
+        assert client.run_on_scheduler(_tasks) == []
