@@ -228,10 +228,9 @@ class SlurmBackend:
         self._is_over = True
         spool.close(Closing.CANCEL if cancel else Closing.END)
         with self._lock:
-            jobs = fleet.jobs
-            is_manned = any(not task.has_ended for task in fleet.tasks.values())
-        agents = spool.agents()
-        if is_manned and (cancel or len(agents) < len(fleet.tasks)):
+            jobs, alive = fleet.jobs, fleet.alive
+        started = spool.tasks()
+        if alive if cancel else any(task.id not in started for task in alive):
             cluster.cancel(jobs, only_waiting=not cancel)
         if cancel and self._others is not None:
             self._others.cancel(watch.attached(), cluster)
@@ -239,7 +238,7 @@ class SlurmBackend:
         if cancel:
             for attached in watch.attached():
                 watch.let_go(attached, WorkerDiedError(None, "it was stopped"))
-            self._await_end(spool)
+            self._await_end(spool, fleet)
             for sent in watch.unfinished():
                 watch.fail(sent, WorkerDiedError(None, "it was stopped"))
         spool.remove()
@@ -267,10 +266,13 @@ class SlurmBackend:
             "it submits nothing that waits or runs"
         )
 
-    def _await_end(self, spool: Spool) -> None:
-        """Wait until agents have ended what ran, for as long as that takes at most."""
+    def _await_end(self, spool: Spool, fleet: Fleet) -> None:
+        """Wait until agents have ended what ran, for as long as that may take at most."""
         deadline_s = time.monotonic() + _ENDING_S
-        while time.monotonic() < deadline_s and not all(spool.agents().values()):
+        while time.monotonic() < deadline_s:
+            at_work = {task for task, has_left in spool.tasks().items() if not has_left}
+            if at_work.isdisjoint(task.id for task in fleet.alive):
+                return
             time.sleep(0.02)
 
 

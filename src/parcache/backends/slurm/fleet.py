@@ -16,7 +16,7 @@ from parcache.backends.slurm.clusters import Cluster, command_of
 from parcache.backends.slurm.logs import error_log, last_words, told_by
 from parcache.backends.slurm.settings import Resources, Settings
 from parcache.backends.slurm.shares import thread_limits
-from parcache.backends.slurm.spool import Spool, task_of
+from parcache.backends.slurm.spool import Spool
 from parcache.backends.slurm.states import Phase, State
 from parcache.errors import NeverStartsError, NoWorkerError, ParcacheError, SlurmEndedError, SubmissionError
 
@@ -79,9 +79,14 @@ class Fleet:
         self.tasks: dict[str, Task] = {}
 
     @property
+    def alive(self) -> list[Task]:
+        """What has not ended, as far as is known."""
+        return [task for task in self.tasks.values() if not task.has_ended]
+
+    @property
     def jobs(self) -> list[str]:
         """The scheduler's ids of what has not ended."""
-        return sorted({task.job for task in self.tasks.values() if not task.has_ended})
+        return sorted({task.job for task in self.alive})
 
     def group_of(self, resources: Resources) -> Group:
         """Return the group of the calls that need these resources."""
@@ -127,7 +132,7 @@ class Fleet:
 
     def _has_budget(self, live: list[Task], waiting: int) -> bool:
         """Tell whether agents that have not started yet will take all that waits."""
-        started = {task_of(agent) for agent in self._spool.agents()}
+        started = set(self._spool.tasks())
         fresh = sum(task.id not in started for task in live)
         return fresh * (self._settings.jobs_per_task or 1) * self._settings.parallel >= waiting or fresh < len(live)
 
@@ -142,7 +147,7 @@ class Fleet:
 
     def _left(self) -> set[str]:
         """Return the tasks whose last agent takes no more calls."""
-        return {task_of(agent) for agent, has_left in self._spool.agents().items() if has_left}
+        return {task for task, has_left in self._spool.tasks().items() if has_left}
 
     @staticmethod
     def _is_live(task: Task, group: int, left: set[str]) -> bool:
@@ -180,7 +185,7 @@ class Fleet:
     def take(self, found: Mapping[str, State]) -> dict[int, ParcacheError]:
         """Take note of what the scheduler says; return the groups whose calls wait for what will never start."""
         problems: dict[int, ParcacheError] = {}
-        started = {task_of(agent) for agent in self._spool.agents()}
+        started = set(self._spool.tasks())
         for task in self.tasks.values():
             if task.has_ended:
                 continue

@@ -317,6 +317,11 @@ class Spool:
         names = set(self._names("agents"))
         return {name: f"{name}.left" in names for name in names if not name.endswith(".left")}
 
+    def tasks(self) -> dict[str, bool]:
+        """Return the array tasks that have started, and of each whether its last agent has left."""
+        agents = self.agents()
+        return {task_of(agent): agents[agent] for agent in sorted(agents, key=restart_of)}
+
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Return what was submitted to the scheduler, by its ids."""
         return {name.removesuffix(".json"): self._json("jobs", name) for name in self._names("jobs")}
