@@ -27,7 +27,7 @@ from parcache.errors import AuditError, ParcacheError, SettingError, SharedProce
 from parcache.hydra import sharing
 from parcache.hydra.cache import SweepCache
 from parcache.hydra.callbacks import SweepEndCallback
-from parcache.hydra.compose import ComposedJob, compose_job
+from parcache.hydra.compose import ComposedJob, compose_jobs
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.keyring import Keyring
 from parcache.hydra.ledger import Ledger
@@ -139,10 +139,7 @@ class Sweep:
         cache = self._cache
         cache.open()
         with _collecting_only_what_is_new():
-            composed = [
-                compose_job(self._composer, self._master, overrides, initial_job_idx + index)
-                for index, overrides in enumerate(job_overrides)
-            ]
+            composed = compose_jobs(self._composer, self._master, job_overrides, initial_job_idx)
             try:
                 keyring = self._keyring()
                 jobs = [keyring.job(job) for job in composed]
