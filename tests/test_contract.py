@@ -10,13 +10,11 @@ from parcache.testing import BackendContract
 class TestSerial(BackendContract):
     overrides = ("hydra/launcher/backend=serial",)
     has_processes = False
-    can_kill = False
 
 
 class TestThreading(BackendContract):
     overrides = ("hydra/launcher/backend=threading", "hydra.launcher.backend.workers=2")
     has_processes = False
-    can_kill = False
 
 
 class TestProcess(BackendContract):
@@ -41,4 +39,3 @@ def test_contract_is_that_of_all_tests(name: str) -> None:
     given = globals()[name]
     assert not [each for each in vars(given) if each.startswith("test_")]
     assert given.has_processes
-    assert given.can_kill

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -131,13 +132,11 @@ class Sweep:
 class BackendContract:
     """What every backend holds. ``overrides`` choose the one under test.
 
-    Without ``has_processes``, jobs run in the sweeping process, and none can die alone. Without ``can_kill``, a job
-    cannot be stopped.
+    Without ``has_processes``, jobs run in the sweeping process, and none can die alone.
     """
 
     overrides: ClassVar[Sequence[str]] = ()
     has_processes: ClassVar[bool] = True
-    can_kill: ClassVar[bool] = True
 
     def test_contract_results_come_in_job_order_and_are_hits_on_any_backend(self, tmp_path: Path) -> None:
         """Each job runs once; the same sweep from Python, on another backend, runs none."""
@@ -166,14 +165,14 @@ class BackendContract:
         _write(tmp_path)
         causes = {"raises": "ValueError: as it happens in", "raises_odd": "odd", "leaves": "I am done"}
         if self.has_processes:
-            causes |= {"unpicklable": "pickle", "dies": "SIGKILL"}
+            causes |= {"unpicklable": "pickle", "dies": "SIGKILL|-9"}
         deeds = ["flaky", *(deed for cause in causes for deed in (cause, "healthy"))]
         sweep = self._sweep(tmp_path, deeds, "hydra.launcher.failures.retries=1")
         assert sweep.code == 1, sweep.text
         wanted = {n: "failed" if deed in causes else "completed" for n, deed in enumerate(deeds)}
         assert sweep.states == wanted, sweep.text
         for number, deed in enumerate(deeds):
-            assert causes.get(deed, "") in sweep.errors[number]
+            assert re.search(causes.get(deed, ""), sweep.errors[number]), sweep.errors[number]
 
     def test_contract_job_leaves_its_directory_as_hydra_does(self, tmp_path: Path) -> None:
         """Its .hydra folder, its log with its own lines alone, and its overrides."""
@@ -187,15 +186,13 @@ class BackendContract:
             assert [line.partition("] - ")[2] for line in lines] == [f"deed healthy of {number}"]
 
     def test_contract_job_past_its_time_is_stopped_and_fails_alone(self, tmp_path: Path) -> None:
-        """Where the backend can stop a job."""
+        """A backend that cannot stop one refuses the setting before anything runs."""
         _write(tmp_path)
-        limit = "hydra.launcher.failures.timeout_s=2"
-        if not self.can_kill:
-            sweep = self._sweep(tmp_path, ["healthy"], limit)
+        sweep = self._sweep(tmp_path, ["hangs", "healthy"], "hydra.launcher.failures.timeout_s=2")
+        if "which cannot stop a job" in sweep.text:
             assert sweep.code == 1
-            assert "which cannot stop a job" in sweep.text
+            assert _runs(tmp_path) == []
             return
-        sweep = self._sweep(tmp_path, ["hangs", "healthy"], limit)
         assert sweep.states == {0: "failed", 1: "completed"}, sweep.text
         assert "longer than 2 s" in sweep.errors[0]
 
