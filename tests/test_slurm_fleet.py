@@ -131,7 +131,7 @@ def test_fleet_of_agents_with_a_limit_submits_more_when_none_is_left(tmp_path: P
         stage.spool.claim(group, call, stage.start("1_0"))
     stage.fleet.man()
     assert len(stage.cluster.submitted) == 1
-    stage.fleet.take({f"1_{index}": state("NODE_FAIL") for index in range(3)})
+    stage.fleet.take({f"1_{index}": state("FAILED") for index in range(3)})
     stage.fleet.man()
     assert stage.cluster.submitted[1:] == [("2", 1)]
 
@@ -210,6 +210,21 @@ def test_task_that_slurm_has_not_shown_yet_is_not_lost(stage: Stage) -> None:
     stage.now_s = 61
     stage.fleet.take({})
     assert stage.fleet.tasks["1_0"].state == GONE
+
+
+def test_task_that_slurm_calls_preempted_may_come_back(stage: Stage) -> None:
+    """It says so for a moment of what it requeues; what stays so has ended."""
+    stage.put(1)
+    stage.fleet.man()
+    stage.fleet.take({"1_0": state("PREEMPTED")})
+    assert not stage.fleet.tasks["1_0"].has_ended
+    stage.fleet.take({"1_0": state("PENDING", "BeginTime")})
+    stage.now_s = 30
+    stage.fleet.take({"1_0": state("PREEMPTED")})
+    assert not stage.fleet.tasks["1_0"].has_ended
+    stage.now_s = 40
+    stage.fleet.take({"1_0": state("PREEMPTED")})
+    assert stage.fleet.tasks["1_0"].has_ended
 
 
 def test_end_of_a_task_that_slurm_calls_failed_is_what_its_log_says(stage: Stage) -> None:

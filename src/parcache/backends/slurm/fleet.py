@@ -28,6 +28,9 @@ _MAX_STILLBORN: Final = 3
 _UNSEEN_S: Final = 60.0
 
 
+# Slurm says this for a moment of what it is about to requeue.
+_MAY_COME_BACK: Final = frozenset({"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"})
+_REQUEUEING_S: Final = 8.0
 _VAGUE: Final = frozenset({"FAILED", "COMPLETED", "UNKNOWN", "REQUEUED"})
 
 
@@ -41,12 +44,13 @@ class Group(NamedTuple):
 class Task:
     """An agent as far as the scheduler knows it."""
 
-    __slots__ = ("group", "id", "is_buried", "job", "state", "submitted_s")
+    __slots__ = ("doubted_s", "group", "id", "is_buried", "job", "state", "submitted_s")
 
     def __init__(self, id: str, job: str, group: int, submitted_s: float) -> None:
         self.id, self.job, self.group, self.submitted_s = id, job, group, submitted_s
         self.state: State | None = None
         self.is_buried = False
+        self.doubted_s: float | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -194,6 +198,13 @@ class Fleet:
                 if task.state is not None or self._clock() - task.submitted_s < _UNSEEN_S:
                     continue
                 state = states.GONE
+            if state.name in _MAY_COME_BACK:
+                if task.doubted_s is None:
+                    task.doubted_s = self._clock()
+                if self._clock() - task.doubted_s < _REQUEUEING_S:
+                    continue
+            else:
+                task.doubted_s = None
             task.state = state
             if state.phase is Phase.ENDED:
                 born = task.id in started
