@@ -20,12 +20,13 @@ from parcache.backends.slurm import settings as given
 from parcache.backends.slurm import visibility
 from parcache.backends.slurm.clusters import Cluster, connect
 from parcache.backends.slurm.fleet import Fleet
+from parcache.backends.slurm.logs import tidy
 from parcache.backends.slurm.others import Attached, Others
 from parcache.backends.slurm.owner import this_process
 from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Call, Closing, Spool
 from parcache.backends.slurm.watch import Sent, Watch
-from parcache.errors import NotVisibleError, WorkerDiedError
+from parcache.errors import NotVisibleError, SettingError, WorkerDiedError
 
 R = TypeVar("R")
 
@@ -108,21 +109,30 @@ class SlurmBackend:
             NotVisibleError: The nodes would not see what they need.
         """
         self._initializer = initializer
+        self._is_over, self._numbers = False, 0  # it may be started again, for another batch
         if self._is_debug:
             initializer()
             return
         place = self._place
-        logs = os.path.join(place.sweep_dir, ".slurm")
+        if self.detach and place.shared is None:
+            expected = "false where nothing is stored: nobody would be there to take the results"
+            raise SettingError(f"{_PREFIX}.detach", True, expected)
+        logs = self._logs
         self._cluster = connect(self._settings, logs)
         self._check_paths(self._cluster)
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         folder = place.shared or logs
         self._spool = Spool(os.path.join(folder, name))
         self._spool.create({**this_process(), "sweep_dir": place.sweep_dir})
-        self._fleet = Fleet(self._spool, self._cluster, self._settings, logs)
+        self._fleet = Fleet(self._spool, self._cluster, self._settings, logs, retries=place.retries)
         self._others = Others(folder, self._spool, self._settings.cluster)
         self._others.survey(self._cluster)
         self._watch = Watch(self._spool, self._cluster, self._fleet, self._others, self._lock)
+
+    @property
+    def _logs(self) -> str:
+        """Where the batch scripts are, and what the tasks print."""
+        return os.path.join(self._place.sweep_dir, ".slurm")
 
     def _check_paths(self, cluster: Cluster) -> None:
         if not self._settings.check_paths:
@@ -218,10 +228,9 @@ class SlurmBackend:
         self._is_over = True
         spool.close(Closing.CANCEL if cancel else Closing.END)
         with self._lock:
-            jobs = fleet.jobs
-            is_manned = any(not task.has_ended for task in fleet.tasks.values())
-        agents = spool.agents()
-        if is_manned and (cancel or len(agents) < len(fleet.tasks)):
+            jobs, alive = fleet.jobs, fleet.alive
+        started = spool.tasks()
+        if alive if cancel else any(task.id not in started for task in alive):
             cluster.cancel(jobs, only_waiting=not cancel)
         if cancel and self._others is not None:
             self._others.cancel(watch.attached(), cluster)
@@ -229,10 +238,11 @@ class SlurmBackend:
         if cancel:
             for attached in watch.attached():
                 watch.let_go(attached, WorkerDiedError(None, "it was stopped"))
-            self._await_end(spool)
+            self._await_end(spool, fleet)
             for sent in watch.unfinished():
                 watch.fail(sent, WorkerDiedError(None, "it was stopped"))
         spool.remove()
+        tidy(self._logs, fleet.tasks)
 
     def leave(self) -> str:
         """Leave what was submitted to itself; return how many calls wait or run, and how to follow them."""
@@ -247,19 +257,22 @@ class SlurmBackend:
         jobs = sorted({task.job for task in fleet.tasks.values()})
         attached = len(watch.attached())
         elsewhere = f" {attached} more wait or run for other sweeps." if attached else ""
-        logs = os.path.join(self._place.sweep_dir, ".slurm")
         if not jobs:
             return f"{waiting + running} jobs wait or run.{elsewhere}"
         follow = f"squeue -j {','.join(jobs)}" if self._settings.cluster == "slurm" else f"ps -p {','.join(jobs)}"
         return (
-            f"{waiting} jobs wait and {running} run.{elsewhere} Follow them: {follow}; what they print is in {logs}. "
-            "Run the same command again for their results: it submits nothing that waits or runs"
+            f"{waiting} jobs wait and {running} run.{elsewhere} Follow them: {follow}; "
+            f"what they print is in {self._logs}. Run the same command again for their results: "
+            "it submits nothing that waits or runs"
         )
 
-    def _await_end(self, spool: Spool) -> None:
-        """Wait until agents have ended what ran, for as long as that takes at most."""
+    def _await_end(self, spool: Spool, fleet: Fleet) -> None:
+        """Wait until agents have ended what ran, for as long as that may take at most."""
         deadline_s = time.monotonic() + _ENDING_S
-        while time.monotonic() < deadline_s and not all(spool.agents().values()):
+        while time.monotonic() < deadline_s:
+            at_work = {task for task, has_left in spool.tasks().items() if not has_left}
+            if at_work.isdisjoint(task.id for task in fleet.alive):
+                return
             time.sleep(0.02)
 
 

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -226,6 +227,8 @@ class LocalCluster:
         for _ in range(number):
             job: Any = executor._submit_command(command)
             self._processes[job.job_id] = job._process
+            # It outlives the sweep by a moment, and is not to stay a zombie in a program that goes on.
+            threading.Thread(target=job._process.wait, name="parcache-slurm-local", daemon=True).start()
             submitted.append(Submitted(job.job_id, (job.job_id,)))
         return submitted
 
@@ -244,7 +247,7 @@ class LocalCluster:
     def _state(self, job: str) -> State:
         process = self._processes.get(job)
         if process is None:
-            return State(Phase.RUNNING, "RUNNING") if os.path.exists(f"/proc/{job}") else GONE
+            return State(Phase.RUNNING, "RUNNING") if _runs(job) else GONE
         code = process.poll()
         if code is None:
             return State(Phase.RUNNING, "RUNNING")
@@ -257,6 +260,12 @@ class LocalCluster:
             if process is None or process.poll() is None:
                 with suppress(OSError, ValueError):
                     os.kill(int(job), signal.SIGTERM)
+
+
+def _runs(pid: str) -> bool:
+    with suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    return False
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:

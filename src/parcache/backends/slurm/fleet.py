@@ -16,7 +16,7 @@ from parcache.backends.slurm.clusters import Cluster, command_of
 from parcache.backends.slurm.logs import error_log, last_words, told_by
 from parcache.backends.slurm.settings import Resources, Settings
 from parcache.backends.slurm.shares import thread_limits
-from parcache.backends.slurm.spool import Spool, task_of
+from parcache.backends.slurm.spool import Spool
 from parcache.backends.slurm.states import Phase, State
 from parcache.errors import NeverStartsError, NoWorkerError, ParcacheError, SlurmEndedError, SubmissionError
 
@@ -28,6 +28,9 @@ _MAX_STILLBORN: Final = 3
 _UNSEEN_S: Final = 60.0
 
 
+# Slurm says this for a moment of what it is about to requeue.
+_MAY_COME_BACK: Final = frozenset({"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"})
+_REQUEUEING_S: Final = 8.0
 _VAGUE: Final = frozenset({"FAILED", "COMPLETED", "UNKNOWN", "REQUEUED"})
 
 
@@ -41,12 +44,13 @@ class Group(NamedTuple):
 class Task:
     """An agent as far as the scheduler knows it."""
 
-    __slots__ = ("group", "id", "is_buried", "job", "state", "submitted_s")
+    __slots__ = ("doubted_s", "group", "id", "is_buried", "job", "state", "submitted_s")
 
     def __init__(self, id: str, job: str, group: int, submitted_s: float) -> None:
         self.id, self.job, self.group, self.submitted_s = id, job, group, submitted_s
         self.state: State | None = None
         self.is_buried = False
+        self.doubted_s: float | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -64,23 +68,29 @@ class Fleet:
         settings: Settings,
         logs: str,
         *,
+        retries: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._cluster = cluster
         self._settings = settings
         self._logs = logs
+        self._retries = retries
         self._clock = clock
         self._groups: dict[str, Group] = {}
         self._stillborn: dict[int, int] = {}
         self._told: set[str] = set()
         self.tasks: dict[str, Task] = {}
-        self.retries = 0
+
+    @property
+    def alive(self) -> list[Task]:
+        """What has not ended, as far as is known."""
+        return [task for task in self.tasks.values() if not task.has_ended]
 
     @property
     def jobs(self) -> list[str]:
         """The scheduler's ids of what has not ended."""
-        return sorted({task.job for task in self.tasks.values() if not task.has_ended})
+        return sorted({task.job for task in self.alive})
 
     def group_of(self, resources: Resources) -> Group:
         """Return the group of the calls that need these resources."""
@@ -92,7 +102,7 @@ class Fleet:
                 parallel=settings.parallel,
                 limit=limit,
                 idle_s=settings.idle_s,
-                retries=self.retries,
+                retries=self._retries,
                 timeout_s=resources.timeout_s,
                 signal_delay_s=resources.signal_delay_s,
                 threads=thread_limits(settings.threads, resources.cpus, settings.parallel),
@@ -126,7 +136,7 @@ class Fleet:
 
     def _has_budget(self, live: list[Task], waiting: int) -> bool:
         """Tell whether agents that have not started yet will take all that waits."""
-        started = {task_of(agent) for agent in self._spool.agents()}
+        started = set(self._spool.tasks())
         fresh = sum(task.id not in started for task in live)
         return fresh * (self._settings.jobs_per_task or 1) * self._settings.parallel >= waiting or fresh < len(live)
 
@@ -141,7 +151,7 @@ class Fleet:
 
     def _left(self) -> set[str]:
         """Return the tasks whose last agent takes no more calls."""
-        return {task_of(agent) for agent, has_left in self._spool.agents().items() if has_left}
+        return {task for task, has_left in self._spool.tasks().items() if has_left}
 
     @staticmethod
     def _is_live(task: Task, group: int, left: set[str]) -> bool:
@@ -179,7 +189,7 @@ class Fleet:
     def take(self, found: Mapping[str, State]) -> dict[int, ParcacheError]:
         """Take note of what the scheduler says; return the groups whose calls wait for what will never start."""
         problems: dict[int, ParcacheError] = {}
-        started = {task_of(agent) for agent in self._spool.agents()}
+        started = set(self._spool.tasks())
         for task in self.tasks.values():
             if task.has_ended:
                 continue
@@ -188,6 +198,13 @@ class Fleet:
                 if task.state is not None or self._clock() - task.submitted_s < _UNSEEN_S:
                     continue
                 state = states.GONE
+            if state.name in _MAY_COME_BACK:
+                if task.doubted_s is None:
+                    task.doubted_s = self._clock()
+                if self._clock() - task.doubted_s < _REQUEUEING_S:
+                    continue
+            else:
+                task.doubted_s = None
             task.state = state
             if state.phase is Phase.ENDED:
                 born = task.id in started

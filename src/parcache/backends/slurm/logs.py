@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from parcache.backends.slurm.states import Phase, State
@@ -43,3 +44,12 @@ def told_by(text: str) -> State | None:
             if re.search(pattern, line, re.IGNORECASE):
                 return State(Phase.ENDED, name, line.partition("error:")[2].strip(" *") or line.strip())
     return None
+
+
+def tidy(logs: str, tasks: Iterable[str]) -> None:
+    """Delete the files of tasks that have written nothing."""
+    for task in tasks:
+        for path in (error_log(logs, task), os.path.join(logs, f"{task}_0_log.out")):
+            with suppress(OSError):
+                if not os.path.getsize(path):
+                    os.unlink(path)
