@@ -195,7 +195,12 @@ def custom_backend(folder: Path, backend: str) -> Report:
     return audit(project, "x=1,2", backend=backend)
 
 
-AUDITS = [(digits, "serial"), (digits, "process"), (custom_backend, "fresh")]
+def cluster_profiles(folder: Path, backend: str) -> Report:
+    shutil.copytree(EXAMPLES / "cluster_profiles", folder, ignore=shutil.ignore_patterns("multirun", ".parcache"))
+    return audit(Project(folder), "model=small,large", script="train.py", backend=backend)
+
+
+AUDITS = [(digits, "serial"), (digits, "process"), (custom_backend, "fresh"), (cluster_profiles, "serial")]
 
 
 def test_audits_leave_no_example_out() -> None:

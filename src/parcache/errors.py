@@ -230,11 +230,19 @@ class ForeignDirectoryError(ParcacheError, ValueError):
 
 
 class AppFailedError(ParcacheError, RuntimeError):
-    """An app that was to explain its jobs has ended without doing so. ``output`` is what it printed."""
+    """An app that was to get as far as its jobs has not. ``output`` is what it printed."""
 
-    def __init__(self, command: Sequence[str], directory: str, problem: str, output: str) -> None:
-        super().__init__(command, directory, problem, output)
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: str,
+        problem: str,
+        output: str,
+        remedy: str = "Mend it, or name another app: parcache why --app SCRIPT key=value …",
+    ) -> None:
+        super().__init__(command, directory, problem, output, remedy)
         self.command, self.directory, self.problem, self.output = command, directory, problem, output
+        self.remedy = remedy
 
     def __str__(self) -> str:
         """Show what the app printed, then the command and how it ended."""
@@ -242,7 +250,7 @@ class AppFailedError(ParcacheError, RuntimeError):
         return (
             f"The app did not get as far as its jobs: {self.problem}.\n{said}"
             f"It was started in {self.directory} as: {' '.join(self.command)}\n"
-            "Mend it, or name another app: parcache why --app SCRIPT key=value …"
+            f"{self.remedy}"
         )
 
 
@@ -440,11 +448,12 @@ class SlurmEndedError(WorkerDiedError):
         "NODE_FAIL": "Have it run again: hydra.launcher.failures.retries=N",
     }
 
+    exit_code = None
+    was_ready = True
+
     def __init__(self, job_id: str, state: str, reason: str) -> None:
-        super().__init__(None, f"Slurm ended its job {job_id}: {state}")
-        self.args = (job_id, state, reason)
-        self.job_id, self.state = job_id, state
-        self.said = reason
+        super(WorkerDiedError, self).__init__(job_id, state, reason)  # no process is known to have ended, and how
+        self.job_id, self.state, self.reason = job_id, state, reason
 
     @property
     def blames_job(self) -> bool:
@@ -453,9 +462,10 @@ class SlurmEndedError(WorkerDiedError):
 
     def __str__(self) -> str:
         """Say what Slurm says, and the setting that helps."""
-        said = f" ({self.said})" if self.said else ""
+        said = f" ({self.reason})" if self.reason else ""
         remedy = self._REMEDIES.get(self.state)
-        return f"the worker did not finish the job: {self.reason}{said}" + (f". {remedy}" if remedy else "")
+        ended = f"the worker did not finish the job: Slurm ended its own job {self.job_id}: {self.state}{said}"
+        return f"{ended}. {remedy}" if remedy else ended
 
 
 class NeverStartsError(ParcacheError, RuntimeError):

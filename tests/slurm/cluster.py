@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.slurm.configuration import (
@@ -28,14 +28,13 @@ from tests.slurm.configuration import (
     slurm_conf,
     slurmdbd_conf,
 )
-from tests.slurm.daemons import ClusterError, Daemons, answers, end_process, wait_for
+from tests.slurm.daemons import ClusterError, Daemons, answers, end_process, free_ports, wait_for
 from tests.slurm.database import start_database
 
 PACKAGES = ("slurm-wlm", "munge", "slurmdbd", "mariadb-server")
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "squeue")
 _ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "sacctmgr")
 _CGROUPS = Path("/sys/fs/cgroup")
-_PORTS = range(21_000, 30_000)  # below those that the kernel gives to whoever asks for any
 
 
 def why_not(accounting: bool = True) -> str | None:
@@ -79,10 +78,11 @@ class Cluster:
             raise ClusterError(reason)
         self.down()
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        names = ("slurmctld", "slurmdbd", "database", *self.nodes)
         site = Site(
             folder=self.folder,
             host=_host(),
-            ports=_free_ports(self.nodes),
+            ports=dict(zip(names, free_ports(len(names)), strict=True)),
             accounting=accounting,
             password=secrets.token_hex(16),
             nodes=self.nodes,
@@ -243,14 +243,6 @@ def _daemon(node: str) -> str:
 
 def _host() -> str:
     return socket.gethostname().partition(".")[0]
-
-
-def _free_ports(nodes: Sequence[str]) -> dict[str, int]:
-    """Choose ports that nobody listens on, from a place that differs between processes."""
-    names = ["slurmctld", "slurmdbd", "database", *nodes]
-    start = _PORTS.start + (os.getpid() * 10) % len(_PORTS)
-    free = (port for port in (*range(start, _PORTS.stop), *range(_PORTS.start, start)) if not answers(port))
-    return dict(zip(names, free, strict=False))
 
 
 def _search_path() -> str:

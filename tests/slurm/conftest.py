@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ import pytest
 from tests.conftest import Project
 from tests.slurm.cluster import Cluster, has_cgroups, why_not
 from tests.slurm.counting import Calls
+from tests.slurm.requirement import need
+from tests.slurm.sweeps import write_app
 
 HERE = Path(__file__).parent
 
@@ -21,14 +22,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("slurm"))
-
-
-def need(reason: str | None) -> None:
-    """Skip where there is a reason, or fail where skipping is forbidden."""
-    if reason is not None and os.environ.get("PARCACHE_REQUIRE_SLURM") == "1":
-        pytest.fail(f"PARCACHE_REQUIRE_SLURM=1, but {reason}")
-    if reason is not None:
-        pytest.skip(reason)
 
 
 def brought_up(*, accounting: bool, cgroups: bool) -> Iterator[Cluster]:
@@ -72,7 +65,18 @@ def calls(tmp_path: Path) -> Calls:
 
 
 @pytest.fixture
-def swept(cluster: Cluster, calls: Calls, project: Project) -> Project:
-    """Return the small app, whose programs find the cluster; their calls of its commands are counted."""
-    project.env.update(SLURM_CONF=str(cluster.conf), **calls.env)
-    return project
+def deeds(cluster: Cluster, calls: Calls, tmp_path: Path) -> Project:
+    """Return an app whose jobs do what they are told, on each kind of cluster."""
+    return write_app(tmp_path / "project", cluster, calls)
+
+
+@pytest.fixture(params=["alone", "in_sequence", "side_by_side"])
+def shape(request: pytest.FixtureRequest) -> list[str]:
+    """Return the overrides for each way to pack jobs into tasks."""
+    backend = "hydra.launcher.backend"
+    return {
+        "alone": [],
+        "three_alone": [f"{backend}.array_parallelism=3"],
+        "in_sequence": [f"{backend}.jobs_per_task=3"],
+        "side_by_side": [f"{backend}.tasks=2", f"{backend}.parallel_per_task=2"],
+    }[request.param]

@@ -6,6 +6,7 @@ Standard library only: ``tools/dev.py slurm`` runs before there is any environme
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -16,6 +17,8 @@ from pathlib import Path
 
 # In the environment of every daemon, and of what it starts for itself, such as slurmd's slurmstepd.
 MARK = "PARCACHE_TEST_CLUSTER"
+
+_PORTS = range(21_000, 30_000)  # below those that the kernel gives to whoever asks for any
 
 
 class ClusterError(RuntimeError):
@@ -55,6 +58,8 @@ class Daemons:
                 stderr=output,
                 start_new_session=True,
             )
+        for pid in [pid for pid, child in _children.items() if child.poll() is not None]:
+            del _children[pid]
         _children[process.pid] = process
         (self.folder / f"{name}.pid").write_text(f"{process.pid} {started_at(process.pid)}\n")
 
@@ -104,10 +109,9 @@ def end_process(pid: int, number: int, patience_s: float) -> None:
             os.kill(pid, attempt)
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
-            if pid in _children:
-                _children[pid].poll()
             if started_at(pid) != start:
-                _children.pop(pid, None)
+                if pid in _children:
+                    _children.pop(pid).wait()
                 return
             time.sleep(0.02)
 
@@ -141,6 +145,13 @@ def descendants(pid: int) -> list[int]:
         found += children
         ahead += children
     return found
+
+
+def free_ports(number: int) -> list[int]:
+    """Choose ports that nobody listens on, from a place that differs between processes."""
+    start = _PORTS.start + (os.getpid() * 10) % len(_PORTS)
+    free = (port for port in (*range(start, _PORTS.stop), *range(_PORTS.start, start)) if not answers(port))
+    return list(itertools.islice(free, number))
 
 
 def answers(port: int) -> bool:

@@ -14,9 +14,9 @@ import pytest
 
 from tests.slurm.cluster import Cluster, why_not
 from tests.slurm.configuration import PARTITIONS
-from tests.slurm.conftest import need
 from tests.slurm.counting import Calls
 from tests.slurm.daemons import ClusterError, Daemons, started_at, wait_for
+from tests.slurm.requirement import need
 
 pytestmark = pytest.mark.any_hydra
 

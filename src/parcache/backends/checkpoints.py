@@ -11,8 +11,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -23,18 +24,22 @@ SIGNALS: Final = (signal.SIGUSR2, signal.SIGTERM)
 _hooks: Final[list[Callable[[], Any]]] = []
 
 
-@contextmanager
-def offering(task: object, config: Any) -> Iterator[None]:
-    """Have the task function's hook called if the end is announced meanwhile. Does nothing where it has none."""
-    hook = getattr(task, "checkpoint", None)
-    if not callable(hook):
-        yield
-        return
-    _hooks.append(lambda: hook(config))
-    try:
-        yield
-    finally:
-        _hooks.pop()
+class offering:  # noqa: N801 # a context, as contextlib's are named; a generator would stand in users' tracebacks
+    """A context in which the task function's hook is called if the end is announced. Nothing where it has none."""
+
+    __slots__ = ("_hook",)
+
+    def __init__(self, task: object, config: Any) -> None:
+        hook = getattr(task, "checkpoint", None)
+        self._hook = partial(hook, config) if callable(hook) else None
+
+    def __enter__(self) -> None:
+        if self._hook is not None:
+            _hooks.append(self._hook)
+
+    def __exit__(self, *_: object) -> None:
+        if self._hook is not None:
+            _hooks.remove(self._hook)
 
 
 def listen(signals: tuple[int, ...] = SIGNALS) -> None:

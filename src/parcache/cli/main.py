@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from parcache import __version__
-from parcache.cli import why
+from parcache.cli import doctor, why
 from parcache.cli.output import failed
 from parcache.errors import ParcacheError
 
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"parcache {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     why.add_parser(verbs)
+    doctor.add_parser(verbs)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.utils import JobStatus
 from omegaconf import DictConfig
 
-from parcache.backends import Backend, Place, create
+from parcache.backends import About, Backend, Place, create
 from parcache.errors import ParcacheError, SettingError, SharedProcessError
 from parcache.hydra import sharing
 from parcache.hydra.cache import SweepCache
@@ -29,6 +30,7 @@ from parcache.run.events import Again, Found
 from parcache.run.parts import Parts
 
 if TYPE_CHECKING:
+    from parcache.hydra.examination import Examination
     from parcache.progress.snapshot import Display
     from parcache.run.audited import Audited
     from parcache.run.batch import Batch
@@ -131,6 +133,28 @@ class Execution:
         if schedule.is_over:
             self.end_early()
             _ = self._ledger.first_failure().return_value  # raises what the job raised
+
+    def examine(self, examination: Examination, job: ComposedJob) -> NoReturn:
+        """Have a probe run as this job would, tell what it finds, and end the process.
+
+        Raises:
+            SystemExit: Always.
+        """
+        store = self._cache.opened
+        own = self._sweep_dir = os.path.join(self._sweep_dir, f".parcache-doctor-{self._token}")
+        folders = {"the working directory": os.getcwd(), "the sweep's directory": self._sweep_dir}
+        if store is not None and self._cache.writes:
+            folders["the store"] = store.paths.root
+        try:
+            about = About(job.number, None, settings_per_job([job], self._settings.varying).get(job.number, {}))
+            self._settle()
+        except SettingError as error:
+            raise RefusedError(error) from None
+        try:
+            examination.examine(self._backend, about, folders)
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+            examination.tidy()
 
     def end_early(self) -> None:
         """End what runs, and take note of what has become of it."""

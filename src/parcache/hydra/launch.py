@@ -34,11 +34,12 @@ from parcache.model import Job, Plan, Tally
 from parcache.run.journal import Journal
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
-from parcache.run.record import EXPLAIN_VARIABLE, Explained, in_store
+from parcache.run.record import DOCTOR_VARIABLE, EXPLAIN_VARIABLE, Explained, in_store
 from parcache.run.summary import summary_line
 
 if TYPE_CHECKING:
     from parcache.hydra.dry_run import DryRun
+    from parcache.hydra.examination import Examination
     from parcache.run.audited import Audited
     from parcache.store.sweeps import Heading
 
@@ -87,6 +88,11 @@ class Sweep:
         sweep_dir = str(master.hydra.sweep.dir)
         explained_in = os.environ.get(EXPLAIN_VARIABLE)
         self._explain = ExplainMode(explained_in, context, master) if explained_in else None
+        self._examination: Examination | None = None
+        if os.environ.get(DOCTOR_VARIABLE):
+            from parcache.hydra.examination import Examination
+
+            self._examination = Examination(os.environ[DOCTOR_VARIABLE], context, master)
         self._dry_run: DryRun | None = None
         if self._settings.dry_run and self._explain is None:
             from parcache.hydra.dry_run import DryRun
@@ -123,7 +129,7 @@ class Sweep:
         """
         setup_globals()
         self._runner.configure_logging()
-        if self._explain is None and self._dry_run is None:
+        if self._explain is None and self._dry_run is None and self._examination is None:
             os.makedirs(str(self._master.hydra.sweep.dir), exist_ok=True)
         cache = self._cache
         cache.open()
@@ -132,6 +138,8 @@ class Sweep:
                 compose_job(self._composer, self._master, overrides, initial_job_idx + index)
                 for index, overrides in enumerate(job_overrides)
             ]
+            if self._examination is not None:
+                self._execution.examine(self._examination, composed[0])
             try:
                 keyring = self._keyring()
                 jobs = [keyring.job(job) for job in composed]

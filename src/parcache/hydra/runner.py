@@ -21,6 +21,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
+from parcache.backends.checkpoints import offering
 from parcache.errors import LostResultError
 from parcache.hydra.base import Base, Variation
 from parcache.hydra.callbacks import for_one_job, has_users_own, users_own
@@ -135,7 +136,8 @@ class HydraRunner:
                     "an earlier job or a worker's start has changed the environment"
                 )
             function = self._task_function if not named else partial(self._with_environment, watch, named)
-            return watch.call(function, config)
+            with offering(self._task_function, config):
+                return watch.call(function, config)
 
         return self._run(common, work.variation, task)
 

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 # In explain mode this names a folder, and in it lies the record of what would run.
 EXPLAIN_VARIABLE: Final = "PARCACHE_EXPLAIN"
+DOCTOR_VARIABLE: Final = "PARCACHE_DOCTOR"
 EXPLAIN_RECORD: Final = "record.log"
 MAX_EXPLAINED: Final = 1000  # of one batch's jobs that left no entry; those of one cause look alike
 MIN_TIMED_S: Final = 0.05

@@ -13,6 +13,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import time
 import traceback
 from concurrent.futures import Future
@@ -23,8 +24,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from parcache.backends import checkpoints
 from parcache.backends.pool import Pool
+from parcache.backends.slurm.logs import AGAIN, error_log, last_words, told_by
 from parcache.backends.slurm.shares import environments
 from parcache.backends.slurm.spool import Claim, Closing, Spool, agent_name, restart_of, task_of
+from parcache.backends.slurm.states import Phase, State
 from parcache.errors import SlurmEndedError, WorkerDiedError
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ _LAST_S: Final = 5.0
 # Slurm announces the end of a time limit up to a minute early; who began within the first tenth had it all.
 _EARLY_S: Final = 65.0
 _LATE: Final = 0.1
+_REQUEUED: Final = State(Phase.ENDED, "REQUEUED", "it was preempted, or its node failed")
 _BY_SIGNAL: Final = frozenset({checkpoints.EXIT_CODE, -signal.SIGTERM, -signal.SIGKILL, -signal.SIGUSR2})
 
 
@@ -75,9 +79,10 @@ class Wish(Enum):
 
 
 class Agent:
-    """One agent. ``task`` is the scheduler's id of the array task, or of what it calls a job."""
+    """One agent. ``task`` is the scheduler's id of the array task; ``logs`` is the folder that it writes to."""
 
-    def __init__(self, spool: Spool, group: int, task: str) -> None:
+    def __init__(self, spool: Spool, group: int, task: str, logs: str) -> None:
+        self._logs = logs
         self._spool = spool
         self._group = group
         self._task = task
@@ -125,7 +130,7 @@ class Agent:
         try:
             return self._work()
         except FileNotFoundError:  # the sweep is over, and its spool gone
-            if spool.exists:
+            if self._spool.exists:
                 raise
             return False
         finally:
@@ -277,11 +282,16 @@ class Agent:
         elif call.attempt < orders.retries:
             self._spool.give_back(self._group, claim, attempt=call.attempt + 1)
         else:
-            state = "TIMEOUT" if is_timeout else "PREEMPTED"
-            self._fail(claim, SlurmEndedError(self._task, state, "Slurm has announced the end of its allocation"))
+            limit = "" if limit_s is None else f"the task's limit is {limit_s / 60:g} min"
+            end = ("TIMEOUT", limit) if is_timeout else ("PREEMPTED", "Slurm has announced the end of its allocation")
+            self._fail(claim, SlurmEndedError(self._task, *end))
 
     def _adopt(self, before: frozenset[str]) -> None:
         """Take up what an agent of this task left that was killed, before the task was requeued."""
+        if not before:
+            return
+        end = told_by(last_words(error_log(self._logs, self._task))) or _REQUEUED
+        print(AGAIN, file=sys.stderr, flush=True)
         answered = frozenset(self._spool.answered())
         for claim in self._spool.claims():
             if claim.agent not in before:
@@ -291,8 +301,7 @@ class Agent:
             elif claim.call.attempt < self._orders.retries:
                 self._spool.give_back(self._group, claim, attempt=claim.call.attempt + 1)
             else:
-                reason = "Slurm has requeued it: it was preempted, or its node failed"
-                self._fail(claim, SlurmEndedError(self._task, "REQUEUED", reason))
+                self._fail(claim, SlurmEndedError(self._task, end.name, end.reason))
 
     def _wake(self) -> None:
         with suppress(OSError):

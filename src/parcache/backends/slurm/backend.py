@@ -5,22 +5,28 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from parcache.backends.checkpoints import Listening
 from parcache.backends.child import new_setup
 from parcache.backends.protocol import About, Place
 from parcache.backends.slurm import settings as given
+from parcache.backends.slurm import visibility
 from parcache.backends.slurm.clusters import Cluster, connect
 from parcache.backends.slurm.fleet import Fleet
+from parcache.backends.slurm.logs import tidy
+from parcache.backends.slurm.others import Attached, Others
+from parcache.backends.slurm.owner import this_process
 from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Call, Closing, Spool
 from parcache.backends.slurm.watch import Sent, Watch
-from parcache.errors import WorkerDiedError
+from parcache.errors import NotVisibleError, SettingError, WorkerDiedError
 
 R = TypeVar("R")
 
@@ -71,6 +77,7 @@ class SlurmBackend:
         self._cluster: Cluster | None = None
         self._spool: Spool | None = None
         self._fleet: Fleet | None = None
+        self._others: Others | None = None
         self._watch: Watch | None = None
         self._is_over = False
 
@@ -102,17 +109,44 @@ class SlurmBackend:
             NotVisibleError: The nodes would not see what they need.
         """
         self._initializer = initializer
+        self._is_over, self._numbers = False, 0  # it may be started again, for another batch
         if self._is_debug:
             initializer()
             return
         place = self._place
-        logs = os.path.join(place.sweep_dir, ".slurm")
+        if self.detach and place.shared is None:
+            expected = "false where nothing is stored: nobody would be there to take the results"
+            raise SettingError(f"{_PREFIX}.detach", True, expected)
+        logs = self._logs
         self._cluster = connect(self._settings, logs)
+        self._check_paths(self._cluster)
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._spool = Spool(os.path.join(place.shared or logs, name))
-        self._spool.create({"host": socket.gethostname(), "pid": os.getpid(), "sweep_dir": place.sweep_dir})
-        self._fleet = Fleet(self._spool, self._cluster, self._settings, logs)
-        self._watch = Watch(self._spool, self._cluster, self._fleet, self._lock)
+        folder = place.shared or logs
+        self._spool = Spool(os.path.join(folder, name))
+        self._spool.create({**this_process(), "sweep_dir": place.sweep_dir})
+        self._fleet = Fleet(self._spool, self._cluster, self._settings, logs, retries=place.retries)
+        self._others = Others(folder, self._spool, self._settings.cluster)
+        self._others.survey(self._cluster)
+        self._watch = Watch(self._spool, self._cluster, self._fleet, self._others, self._lock)
+
+    @property
+    def _logs(self) -> str:
+        """Where the batch scripts are, and what the tasks print."""
+        return os.path.join(self._place.sweep_dir, ".slurm")
+
+    def _check_paths(self, cluster: Cluster) -> None:
+        if not self._settings.check_paths:
+            return
+        place = self._place
+        places = {"the working directory": place.folder, "the sweep's directory": place.sweep_dir}
+        if place.store is not None:
+            places["the store"] = place.store
+        if self._settings.python is None:
+            places |= {"Python": sys.executable, "parcache": str(Path(__file__).parents[2])}
+        nodes, here = cluster.nodes(), visibility.name_here()
+        invisible = visibility.invisible(places, nodes, visibility.mounts_here(), here)
+        if invisible:
+            raise NotVisibleError(invisible, visibility.others(nodes, here))
 
     def submit(self, function: Callable[[Any], R], argument: Any) -> Future[R]:
         """Queue a call, and start what it takes."""
@@ -135,6 +169,9 @@ class SlurmBackend:
             raise RuntimeError("submit_job() was called after stop()")
         from parcache.pickling import dumps
 
+        attached: Any = self._watch.attach(about.key)
+        if attached is not None:
+            return attached  # type: ignore[no-any-return] # it never has a result
         if not self._numbers:
             import pickle
 
@@ -170,6 +207,9 @@ class SlurmBackend:
         """End a call: where it waits it does not start, where it runs its worker ends."""
         if self._is_debug or self._watch is None or self._spool is None:
             return
+        if isinstance(future, Attached):  # its own sweep may think otherwise
+            self._watch.let_go(future, WorkerDiedError(None, "this sweep waited for it no longer"))
+            return
         if not isinstance(future, Sent):
             raise TypeError("kill() takes a future that this backend has returned")
         if not future.done() and not self._watch.withdraw(
@@ -183,34 +223,57 @@ class SlurmBackend:
         if self._is_over or spool is None or fleet is None or watch is None or cluster is None:
             return
         if not cancel:
-            while unfinished := watch.unfinished():
-                _wait(unfinished)
+            while unfinished := [*watch.unfinished(), *watch.attached()]:
+                wait(unfinished)
         self._is_over = True
         spool.close(Closing.CANCEL if cancel else Closing.END)
         with self._lock:
-            jobs = fleet.jobs
-            is_manned = any(not task.has_ended for task in fleet.tasks.values())
-        agents = spool.agents()
-        if is_manned and (cancel or len(agents) < len(fleet.tasks)):
+            jobs, alive = fleet.jobs, fleet.alive
+        started = spool.tasks()
+        if alive if cancel else any(task.id not in started for task in alive):
             cluster.cancel(jobs, only_waiting=not cancel)
+        if cancel and self._others is not None:
+            self._others.cancel(watch.attached(), cluster)
         watch.stop()
         if cancel:
-            self._await_end(spool)
+            for attached in watch.attached():
+                watch.let_go(attached, WorkerDiedError(None, "it was stopped"))
+            self._await_end(spool, fleet)
             for sent in watch.unfinished():
                 watch.fail(sent, WorkerDiedError(None, "it was stopped"))
         spool.remove()
+        tidy(self._logs, fleet.tasks)
 
-    def _await_end(self, spool: Spool) -> None:
-        """Wait until agents have ended what ran, for as long as that takes at most."""
+    def leave(self) -> str:
+        """Leave what was submitted to itself; return how many calls wait or run, and how to follow them."""
+        spool, fleet, watch = self._spool, self._fleet, self._watch
+        if self._is_over or spool is None or fleet is None or watch is None:
+            return "Nothing waits or runs."
+        self._is_over = True
+        watch.stop()
+        waiting = sum(len(spool.waiting(group)) for group in spool.groups())
+        running = len(spool.claims())
+        spool.write_owner({**spool.owner(), "is_detached": True})
+        jobs = sorted({task.job for task in fleet.tasks.values()})
+        attached = len(watch.attached())
+        elsewhere = f" {attached} more wait or run for other sweeps." if attached else ""
+        if not jobs:
+            return f"{waiting + running} jobs wait or run.{elsewhere}"
+        follow = f"squeue -j {','.join(jobs)}" if self._settings.cluster == "slurm" else f"ps -p {','.join(jobs)}"
+        return (
+            f"{waiting} jobs wait and {running} run.{elsewhere} Follow them: {follow}; "
+            f"what they print is in {self._logs}. Run the same command again for their results: "
+            "it submits nothing that waits or runs"
+        )
+
+    def _await_end(self, spool: Spool, fleet: Fleet) -> None:
+        """Wait until agents have ended what ran, for as long as that may take at most."""
         deadline_s = time.monotonic() + _ENDING_S
-        while time.monotonic() < deadline_s and not all(spool.agents().values()):
+        while time.monotonic() < deadline_s:
+            at_work = {task for task, has_left in spool.tasks().items() if not has_left}
+            if at_work.isdisjoint(task.id for task in fleet.alive):
+                return
             time.sleep(0.02)
-
-
-def _wait(futures: list[Sent]) -> None:
-    from concurrent.futures import wait
-
-    wait(futures)
 
 
 def _executed_here(function: Callable[[Any], R], argument: Any) -> Future[R]:

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from parcache.backends.slurm import states
 from parcache.backends.slurm.settings import Resources, Settings, load_submitit
 from parcache.backends.slurm.states import GONE, Phase, State
+from parcache.backends.slurm.visibility import Node, read_nodes
 from parcache.errors import BackendNotInstalledError, SubmissionError
 
 if TYPE_CHECKING:
@@ -49,6 +51,12 @@ class Cluster(Protocol):
 
     def look(self, jobs: Collection[str], waits: bool) -> dict[str, State] | None:
         """Return what has become of the tasks of jobs; None where nobody answers. ``waits``: some have been waiting."""
+
+    def alive(self, jobs: Collection[str]) -> set[str] | None:
+        """Return the tasks of jobs that wait or run; None where nobody answers."""
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes; none where that is not known, or where they are this machine."""
 
     def cancel(self, jobs: Collection[str], *, only_waiting: bool = False) -> None:
         """End jobs, or those of their tasks that have not started."""
@@ -126,23 +134,34 @@ class SlurmCluster:
 
     def look(self, jobs: Collection[str], waits: bool) -> dict[str, State] | None:
         """Ask once: the accounting, and in turns the queue where something waits: only that knows why."""
-        ids = ",".join(sorted(jobs))
         if self._has_accounting and not (waits and not self._asked_queue):
             self._asked_queue = False
-            done = _run(["sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", ids])
+            done = _run(["sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", ",".join(sorted(jobs))])
             if done is not None and done.returncode == 0:
                 return states.read_sacct(done.stdout)
             self._has_accounting = False
             return None
         self._asked_queue = True
-        done = _run(["squeue", "-h", "-t", "all", "-o", "%i|%T|%r", "-j", ids])
+        found = self._queue(jobs)
+        return found if found is None or self._has_accounting else _with_gone(found, jobs)
+
+    def _queue(self, jobs: Collection[str]) -> dict[str, State] | None:
+        done = _run(["squeue", "-h", "-t", "all", "-o", "%i|%T|%r", "-j", ",".join(sorted(jobs))])
         if done is None:
             return None
         if done.returncode and "Invalid job id" not in done.stderr:
             log.debug("squeue says: %s", done.stderr.strip())
             return None
-        found = states.read_squeue(done.stdout)
-        return found if self._has_accounting else _with_gone(found, jobs)
+        return states.read_squeue(done.stdout)
+
+    def alive(self, jobs: Collection[str]) -> set[str] | None:
+        """Ask the queue: the accounting learns of a job with delay."""
+        found = self._queue(jobs)
+        return None if found is None else {task for task, each in found.items() if each.phase is not Phase.ENDED}
+
+    def nodes(self) -> list[Node]:
+        """Ask sinfo."""
+        return read_nodes(_said(["sinfo", "-h", "-N", "-o", "%N|%n|%o"]) or "")
 
     def cancel(self, jobs: Collection[str], *, only_waiting: bool = False) -> None:
         """End them by one scancel."""
@@ -208,6 +227,8 @@ class LocalCluster:
         for _ in range(number):
             job: Any = executor._submit_command(command)
             self._processes[job.job_id] = job._process
+            # It outlives the sweep by a moment, and is not to stay a zombie in a program that goes on.
+            threading.Thread(target=job._process.wait, name="parcache-slurm-local", daemon=True).start()
             submitted.append(Submitted(job.job_id, (job.job_id,)))
         return submitted
 
@@ -215,10 +236,18 @@ class LocalCluster:
         """Ask the system."""
         return {job: self._state(job) for job in jobs}
 
+    def alive(self, jobs: Collection[str]) -> set[str] | None:
+        """Ask the system."""
+        return {job for job in jobs if self._state(job).phase is not Phase.ENDED}
+
+    def nodes(self) -> list[Node]:
+        """Return none: it is this machine."""
+        return []
+
     def _state(self, job: str) -> State:
         process = self._processes.get(job)
         if process is None:
-            return State(Phase.RUNNING, "RUNNING") if os.path.exists(f"/proc/{job}") else GONE
+            return State(Phase.RUNNING, "RUNNING") if _runs(job) else GONE
         code = process.poll()
         if code is None:
             return State(Phase.RUNNING, "RUNNING")
@@ -231,6 +260,12 @@ class LocalCluster:
             if process is None or process.poll() is None:
                 with suppress(OSError, ValueError):
                     os.kill(int(job), signal.SIGTERM)
+
+
+def _runs(pid: str) -> bool:
+    with suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    return False
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:

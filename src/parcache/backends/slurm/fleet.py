@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 from parcache.backends.slurm import states
 from parcache.backends.slurm.agent import Orders
 from parcache.backends.slurm.clusters import Cluster, command_of
+from parcache.backends.slurm.logs import error_log, last_words, told_by
 from parcache.backends.slurm.settings import Resources, Settings
 from parcache.backends.slurm.shares import thread_limits
-from parcache.backends.slurm.spool import Spool, task_of
+from parcache.backends.slurm.spool import Spool
 from parcache.backends.slurm.states import Phase, State
 from parcache.errors import NeverStartsError, NoWorkerError, ParcacheError, SlurmEndedError, SubmissionError
 
@@ -25,6 +26,9 @@ log = logging.getLogger("parcache")
 _MAX_STILLBORN: Final = 3
 # A task that Slurm has never shown is not taken for lost before this: accounting is written with delay.
 _UNSEEN_S: Final = 60.0
+
+
+_VAGUE: Final = frozenset({"FAILED", "COMPLETED", "UNKNOWN", "REQUEUED"})
 
 
 class Group(NamedTuple):
@@ -60,23 +64,29 @@ class Fleet:
         settings: Settings,
         logs: str,
         *,
+        retries: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._cluster = cluster
         self._settings = settings
         self._logs = logs
+        self._retries = retries
         self._clock = clock
         self._groups: dict[str, Group] = {}
         self._stillborn: dict[int, int] = {}
         self._told: set[str] = set()
         self.tasks: dict[str, Task] = {}
-        self.retries = 0
+
+    @property
+    def alive(self) -> list[Task]:
+        """What has not ended, as far as is known."""
+        return [task for task in self.tasks.values() if not task.has_ended]
 
     @property
     def jobs(self) -> list[str]:
         """The scheduler's ids of what has not ended."""
-        return sorted({task.job for task in self.tasks.values() if not task.has_ended})
+        return sorted({task.job for task in self.alive})
 
     def group_of(self, resources: Resources) -> Group:
         """Return the group of the calls that need these resources."""
@@ -88,7 +98,7 @@ class Fleet:
                 parallel=settings.parallel,
                 limit=limit,
                 idle_s=settings.idle_s,
-                retries=self.retries,
+                retries=self._retries,
                 timeout_s=resources.timeout_s,
                 signal_delay_s=resources.signal_delay_s,
                 threads=thread_limits(settings.threads, resources.cpus, settings.parallel),
@@ -122,7 +132,7 @@ class Fleet:
 
     def _has_budget(self, live: list[Task], waiting: int) -> bool:
         """Tell whether agents that have not started yet will take all that waits."""
-        started = {task_of(agent) for agent in self._spool.agents()}
+        started = set(self._spool.tasks())
         fresh = sum(task.id not in started for task in live)
         return fresh * (self._settings.jobs_per_task or 1) * self._settings.parallel >= waiting or fresh < len(live)
 
@@ -137,7 +147,7 @@ class Fleet:
 
     def _left(self) -> set[str]:
         """Return the tasks whose last agent takes no more calls."""
-        return {task_of(agent) for agent, has_left in self._spool.agents().items() if has_left}
+        return {task for task, has_left in self._spool.tasks().items() if has_left}
 
     @staticmethod
     def _is_live(task: Task, group: int, left: set[str]) -> bool:
@@ -159,18 +169,23 @@ class Fleet:
 
     def _log_of(self, task: Task) -> str:
         """Return what a task has said last, and where the rest is."""
-        path = f"{self._logs}/{task.id}_0_log.err"
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                lines = [line.strip() for line in file.read()[-2000:].splitlines() if line.strip()]
-        except OSError:
+        path = error_log(self._logs, task.id)
+        lines = [line.strip() for line in last_words(path).splitlines() if line.strip()]
+        if not lines:
             return ""
-        return f"; {lines[-1]!r} in {path}" if lines else f"; {path} is empty"
+        return f"; {lines[-1]!r} in {path}"
+
+    def end_of(self, task: Task) -> State:
+        """Return how a task that has ended did so; what Slurm says of it as a whole can be less than its log does."""
+        state = task.state or states.GONE
+        if state.name not in _VAGUE:
+            return state
+        return told_by(last_words(error_log(self._logs, task.id))) or state
 
     def take(self, found: Mapping[str, State]) -> dict[int, ParcacheError]:
         """Take note of what the scheduler says; return the groups whose calls wait for what will never start."""
         problems: dict[int, ParcacheError] = {}
-        started = {task_of(agent) for agent in self._spool.agents()}
+        started = set(self._spool.tasks())
         for task in self.tasks.values():
             if task.has_ended:
                 continue

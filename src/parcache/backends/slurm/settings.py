@@ -215,6 +215,9 @@ def resources(settings: Settings, own: Mapping[str, Any], name: str) -> Resource
         delay_s = _SIGNAL_S if timeout_s is None else min(_SIGNAL_S, max(1, int(timeout_s / 4)))
     parameters["signal_delay_s"] = whole_number(f"{_PREFIX}.signal_delay_s", delay_s)
     processes = parameters.get("nodes", 1) * parameters.get("ntasks_per_node", 1)
+    if processes > 1 and settings.parallel > 1:
+        expected = "1 where a job has several processes (nodes, tasks_per_node)"
+        raise SettingError(f"{_PREFIX}.parallel_per_task", settings.parallel, expected)
     return Resources(parameters, timeout_s, delay_s, parameters.get("cpus_per_task"), processes)
 
 

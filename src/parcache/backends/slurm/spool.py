@@ -196,8 +196,12 @@ class Spool:
         # A rename that NFS repeats fails although it has succeeded: whether it has is told by what is there.
         with suppress(FileNotFoundError):
             os.rename(self._path("queue", str(group), str(call)), claimed)
+        return self.peek(Claim(call, agent))
+
+    def peek(self, claim: Claim) -> bytes | None:
+        """Return a call that an agent has; None where it has not, or not any more."""
         try:
-            with open(claimed, "rb") as file:
+            with open(self._path("taken", _taken_name(claim)), "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return None
@@ -312,6 +316,11 @@ class Spool:
         """Return the agents that have started, and of each whether it has left."""
         names = set(self._names("agents"))
         return {name: f"{name}.left" in names for name in names if not name.endswith(".left")}
+
+    def tasks(self) -> dict[str, bool]:
+        """Return the array tasks that have started, and of each whether its last agent has left."""
+        agents = self.agents()
+        return {task_of(agent): agents[agent] for agent in sorted(agents, key=restart_of)}
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Return what was submitted to the scheduler, by its ids."""

@@ -114,23 +114,23 @@ def is_final(reason: str) -> bool:
 
 
 _REMEDIES: Final[Mapping[str, str]] = {
-    "Time|Wall": "Ask for less time: hydra.launcher.backend.timeout_min=MINUTES",
-    "Mem": "Ask for less memory: hydra.launcher.backend.mem_gb=GB",
-    "Account": "Name an account that you may use: hydra.launcher.backend.account=NAME",
-    "QOSNot|InvalidQOS": "Name a QOS that you may use: hydra.launcher.backend.qos=NAME",
-    "Partition": "Choose another partition: hydra.launcher.backend.partition=NAME",
-    "Cpu|CPU": "Ask for fewer CPUs: hydra.launcher.backend.cpus_per_task=N",
-    "GRES|Gres|gres|Gpu": "Ask for fewer GPUs: hydra.launcher.backend.gpus_per_node=N",
-    "Submit": "Submit fewer at a time: hydra.launcher.backend.tasks=N",
-    "Node": "Ask for fewer nodes: hydra.launcher.backend.nodes=N",
-    "Held": "Somebody holds it: scontrol release",
+    "account": "Name an account that you may use: hydra.launcher.backend.account=NAME",
+    "timelimit|time limit|wall": "Ask for less time: hydra.launcher.backend.timeout_min=MINUTES",
+    "mem": "Ask for less memory: hydra.launcher.backend.mem_gb=GB",
+    "qosnot|invalid ?qos": "Name a QOS that you may use: hydra.launcher.backend.qos=NAME",
+    "partition": "Choose another partition: hydra.launcher.backend.partition=NAME",
+    "cpu": "Ask for fewer CPUs: hydra.launcher.backend.cpus_per_task=N",
+    "gres|gpu": "Ask for fewer GPUs: hydra.launcher.backend.gpus_per_node=N",
+    "submit": "Submit fewer at a time: hydra.launcher.backend.tasks=N",
+    "held": "Somebody holds it: scontrol release",
+    "node": "Ask for fewer nodes: hydra.launcher.backend.nodes=N",
 }
 
 
 def remedy(reason: str) -> str:
     """Return the setting to change where Slurm gives this reason, or what else helps."""
     for pattern, text in _REMEDIES.items():
-        if re.search(pattern, reason):
+        if re.search(pattern, reason, re.IGNORECASE):
             return text
     return "See what the cluster has: sinfo -l, and what the job asks for: scontrol show job"
 

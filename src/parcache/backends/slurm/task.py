@@ -19,10 +19,14 @@ def main(spool: str, group: str, logs: str) -> int:
     """Be an agent, until there is nothing left to do or the allocation ends. Returns the exit code."""
     from parcache.backends.slurm.spool import Spool
 
+    task = task_of_environment(os.environ)
     if int(os.environ.get("SLURM_PROCID", "0")) > 0:
+        from parcache.backends.slurm.follower import Follower
+
+        Follower(Spool(spool), int(group), task)()
         return 0
     started_s = time.time()
-    agent = Agent(Spool(spool), int(group), task_of_environment(os.environ))
+    agent = Agent(Spool(spool), int(group), task, logs)
     agent.listen()
     if agent():
         requeue(agent, logs, started_s)

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from parcache.backends.slurm.clusters import Cluster
 from parcache.backends.slurm.fleet import Fleet, Task
+from parcache.backends.slurm.others import Attached, Others
 from parcache.backends.slurm.spool import Call, Spool, task_of
 from parcache.backends.slurm.states import State
-from parcache.errors import ParcacheError, SlurmEndedError
+from parcache.errors import ElsewhereError, ParcacheError, SlurmEndedError
 
 log = logging.getLogger("parcache")
 
@@ -30,6 +31,7 @@ _MAX_LOOK_S: Final = 10.0
 _LOOK_GROWTH: Final = 1.5
 _ALIVE_S: Final = 30.0
 _STARTS_S: Final = 0.5
+_OTHERS_S: Final = 0.5
 # Between the end of a task and what it has written last: a file server shows that with some delay.
 _SETTLING_S: Final = 2.0
 
@@ -50,10 +52,12 @@ class Sent(Future[Any]):
 
 
 class Watch:
-    """Watches over calls until they have ended. ``lock`` guards the fleet."""
+    """Watches over calls until they have ended. ``lock`` guards the fleet and the other sweeps."""
 
-    def __init__(self, spool: Spool, cluster: Cluster, fleet: Fleet, lock: threading.RLock) -> None:
+    def __init__(self, spool: Spool, cluster: Cluster, fleet: Fleet, others: Others, lock: threading.RLock) -> None:
         self._spool = spool
+        self._others = others
+        self._attached: list[Attached] = []
         self._cluster = cluster
         self._fleet = fleet
         self._lock = lock
@@ -72,6 +76,27 @@ class Watch:
         """Watch over a call."""
         with self._lock:
             self._sent[sent.call.number] = sent
+
+    def attach(self, key: str | None) -> Attached | None:
+        """Watch over another sweep's call with a key, if there is one."""
+        with self._lock:
+            attached = self._others.attach(key)
+            if attached is not None:
+                self._attached.append(attached)
+            return attached
+
+    def attached(self) -> list[Attached]:
+        """Return the calls of other sweeps that have not ended."""
+        with self._lock:
+            return list(self._attached)
+
+    def let_go(self, attached: Attached, error: BaseException) -> None:
+        """Wait no more for another sweep's call: end it here by an error."""
+        with self._lock:
+            if attached not in self._attached:
+                return
+            self._attached.remove(attached)
+        attached.set_exception(error)
 
     def start(self) -> None:
         """Begin, or begin to look more often again: something was submitted."""
@@ -130,7 +155,7 @@ class Watch:
     # The thread.
 
     def _run(self) -> None:
-        alive_s = starts_s = changed_s = time.monotonic()
+        alive_s = starts_s = others_s = changed_s = time.monotonic()
         while not self._is_over:
             try:
                 if self._read():
@@ -142,13 +167,16 @@ class Watch:
                 if now_s - starts_s > _STARTS_S and self._sent:
                     starts_s = now_s
                     self._note_starts()
+                if self._attached and now_s - others_s > _OTHERS_S:
+                    others_s = now_s
+                    self._look_at_others()
                 self._look(now_s)
                 self._bury(now_s)
             except Exception:  # without this thread no call would ever end
                 log.exception("Watching over jobs on Slurm goes on after an error")
                 time.sleep(_MIN_LOOK_S)
             pause_s = min(_MAX_PAUSE_S, max(_MIN_PAUSE_S, 0.05 * (time.monotonic() - changed_s)))
-            self._wake.wait(pause_s if self._sent else _MAX_LOOK_S)
+            self._wake.wait(pause_s if self._sent or self._attached else _MAX_LOOK_S)
             self._wake.clear()
 
     def _read(self) -> bool:
@@ -180,6 +208,13 @@ class Watch:
         for number in [number for number in self._begun_s if number not in starts]:
             del self._begun_s[number]  # it has ended, or was given back
 
+    def _look_at_others(self) -> None:
+        """End what another sweep's calls stand for here when they have ended there."""
+        with self._lock:
+            ended = self._others.ended(self._attached)
+        for attached in ended:
+            self.let_go(attached, ElsewhereError(attached.other.where))
+
     def _look(self, now_s: float) -> None:
         """Ask the scheduler if it is time to; take note of what it said."""
         found, self._found = self._found, None
@@ -187,14 +222,16 @@ class Watch:
             self._look_pause_s = min(_MAX_LOOK_S, self._look_pause_s * _LOOK_GROWTH)
             self._look_at_s = now_s + self._look_pause_s
             with self._lock:
+                self._others.take(found)
                 problems = self._fleet.take(found)
                 for number, problem in self._fleet.man().items():
                     problems.setdefault(number, problem)
             self.give_up(problems)
         if self._asking is not None and self._asking.is_alive():
             return
-        jobs = self._fleet.jobs
-        if self._sent and now_s >= self._look_at_s:
+        with self._lock:
+            jobs = {*self._fleet.jobs, *(job for each in self._attached for job in each.other.groups)}
+        if (self._sent or self._attached) and now_s >= self._look_at_s:
             self._look_at_s = now_s + self._look_pause_s
             if not jobs:  # nobody is left, and calls wait
                 self._found = {}
@@ -202,7 +239,7 @@ class Watch:
             self._asking = threading.Thread(target=self._ask, args=(jobs,), name="parcache-slurm-ask", daemon=True)
             self._asking.start()
 
-    def _ask(self, jobs: list[str]) -> None:
+    def _ask(self, jobs: set[str]) -> None:
         found = self._cluster.look(jobs, self._fleet.waits)
         if found is not None:
             self._found = found
@@ -223,7 +260,7 @@ class Watch:
         for claim in claims:
             self._spool.drop(claim)
             sent = self._sent.get(claim.call.number)
-            state = due[task_of(claim.agent)].state
-            if sent is not None and state is not None:
+            if sent is not None:
+                state = self._fleet.end_of(due[task_of(claim.agent)])
                 self.fail(sent, SlurmEndedError(task_of(claim.agent), state.name, state.reason))
         self._look_at_s = now_s  # are there still enough?

@@ -1,0 +1,55 @@
+"""What a task has written last, and what that tells of its end."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from parcache.backends.slurm.states import Phase, State
+
+_LAST_BYTES: Final = 4000
+# A requeued task goes on writing where it stopped.
+AGAIN: Final = "parcache: this task was requeued, what follows is its next agent's"
+# What slurmstepd writes where the step of a task is ended; the job as a whole then counts as failed, or as cancelled.
+_SAID: Final[Mapping[str, str]] = {
+    r"exceeded .*memory limit|oom[-_ ]?kill|out of memory": "OUT_OF_MEMORY",
+    r"DUE TO TIME LIMIT": "TIMEOUT",
+    r"DUE TO PREEMPTION": "PREEMPTED",
+    r"DUE TO NODE FAILURE": "NODE_FAIL",
+}
+
+
+def error_log(logs: str, task: str) -> str:
+    """Return where submitit has a task's standard error written to."""
+    return os.path.join(logs, f"{task}_0_log.err")
+
+
+def last_words(path: str) -> str:
+    """Return the end of a log file; nothing where there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_BYTES))
+            return file.read().decode(errors="replace").rpartition(AGAIN)[2]
+    except OSError:
+        return ""
+
+
+def told_by(text: str) -> State | None:
+    """Return how a task ended by what Slurm has written to its standard error last; None where it has said nothing."""
+    for line in reversed(text.splitlines()):
+        for pattern, name in _SAID.items():
+            if re.search(pattern, line, re.IGNORECASE):
+                return State(Phase.ENDED, name, line.partition("error:")[2].strip(" *") or line.strip())
+    return None
+
+
+def tidy(logs: str, tasks: Iterable[str]) -> None:
+    """Delete the files of tasks that have written nothing."""
+    for task in tasks:
+        for path in (error_log(logs, task), os.path.join(logs, f"{task}_0_log.out")):
+            with suppress(OSError):
+                if not os.path.getsize(path):
+                    os.unlink(path)

@@ -1,0 +1,14 @@
+#!/bin/bash
+
+# Parameters
+#SBATCH --array=0-2%3
+#SBATCH --error=LOGS/%A_%a_0_log.err
+#SBATCH --job-name=app
+#SBATCH --nodes=1
+#SBATCH --open-mode=append
+#SBATCH --output=LOGS/%A_%a_0_log.out
+#SBATCH --signal=USR2@90
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+srun --unbuffered --output LOGS/%A_%a_%t_log.out --error LOGS/%A_%a_%t_log.err python -u -m parcache.backends.slurm.task /spool 0 /logs
