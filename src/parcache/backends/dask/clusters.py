@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from parcache.backends import machine
-from parcache.backends.dask.quiet import without_main
+from parcache.backends.dask.quiet import without_main, without_terminal
 from parcache.backends.dask.settings import PREFIX, Settings, cluster_class
 from parcache.backends.slots import number_of_workers
 from parcache.errors import SettingError
@@ -29,7 +29,7 @@ def make_cluster(settings: Settings, when_closed: Callable[[Callable[[], None]],
     """
     kind, arguments = _kind_and_arguments(settings, when_closed)
     try:
-        with without_main():
+        with without_main(), without_terminal():
             cluster = kind(**arguments)
     except Exception as error:
         expected = f"what {settings.target or 'distributed.LocalCluster'} takes ({_reason(error)})"

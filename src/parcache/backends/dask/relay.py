@@ -11,6 +11,7 @@ import asyncio
 import os
 import platform
 import secrets
+import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from parcache.backends.child import Setup, new_setup
 from parcache.backends.dask.guard import VARIABLE, Guard
+from parcache.backends.dask.quiet import TERMINALS
 from parcache.backends.pool import Pool
 from parcache.backends.slots import INDEX_VARIABLE
 from parcache.errors import DaskVersionError, WorkerDiedError
@@ -25,8 +27,10 @@ from parcache.errors import DaskVersionError, WorkerDiedError
 if TYPE_CHECKING:
     from distributed import Worker, WorkerPlugin
 
-# A call that runs for so long is told of: only then does it matter who has it, and since when.
-TOLD_AFTER_S: Final = 0.2
+# A call that runs for so long is told of: it then matters who has it, and since when. For shorter ones a message each
+# would cost more than it is worth.
+TOLD_AFTER_S: Final = 0.01
+_ASK_AGAIN_S: Final = 0.1
 _PACKAGES: Final = ("parcache", "hydra-core", "omegaconf", "cloudpickle", "dask", "distributed", "msgpack", "tornado")
 
 
@@ -172,7 +176,7 @@ class Relay:
         if call.running():
             self._tell({"begun": number, "worker": self._worker.address})
         else:  # its process is getting ready
-            loop.call_later(TOLD_AFTER_S, self._tell_begun, loop, number)
+            loop.call_later(_ASK_AGAIN_S, self._tell_begun, loop, number)
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         self._worker.log_event(self._given.topic, message)
@@ -200,4 +204,5 @@ def _enter(environ: Mapping[str, str | None], initializer: Callable[[], None]) -
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINALS)  # programs that jobs start are to have it as ever
     initializer()
