@@ -200,14 +200,14 @@ class BackendContract:
         """Ctrl-C: exit code 130, no process of the sweep is left, what was done is stored."""
         _write(tmp_path)
         process = self._start(tmp_path, ["healthy", *["hangs"] * 3], "hydra.launcher.order=given")
-        _wait(lambda: len(_runs(tmp_path)) >= 2, process)
+        _wait(lambda: len(_runs(tmp_path)) >= 2 and _stored(tmp_path) == 1, process)
         process.send_signal(signal.SIGINT)
         text, _ = process.communicate(timeout=_PATIENCE_S)
         assert process.returncode == 130, text
         assert "Run the same command again to go on" in text
         pids = {int(line.split()[1]) for line in (tmp_path / "runs.txt").read_text().splitlines()}
         _wait(lambda: not any(_is_alive(pid) for pid in pids))
-        assert len(list((tmp_path / ".parcache/entries").glob("*/*.entry"))) == 1
+        assert _stored(tmp_path) == 1
 
     def _sweep(self, folder: Path, deeds: Sequence[str], *more: str) -> Sweep:
         process = self._start(folder, deeds, *more)
@@ -261,6 +261,10 @@ def _started(folder: Path, script: str, *arguments: str) -> subprocess.Popen[str
 def _runs(folder: Path) -> list[int]:
     path = folder / "runs.txt"
     return [int(line.split()[0]) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _stored(folder: Path) -> int:
+    return len(list((folder / ".parcache/entries").glob("*/*.entry")))
 
 
 def _wait(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:

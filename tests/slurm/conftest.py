@@ -68,15 +68,3 @@ def calls(tmp_path: Path) -> Calls:
 def deeds(cluster: Cluster, calls: Calls, tmp_path: Path) -> Project:
     """Return an app whose jobs do what they are told, on each kind of cluster."""
     return write_app(tmp_path / "project", cluster, calls)
-
-
-@pytest.fixture(params=["alone", "in_sequence", "side_by_side"])
-def shape(request: pytest.FixtureRequest) -> list[str]:
-    """Return the overrides for each way to pack jobs into tasks."""
-    backend = "hydra.launcher.backend"
-    return {
-        "alone": [],
-        "three_alone": [f"{backend}.array_parallelism=3"],
-        "in_sequence": [f"{backend}.jobs_per_task=3"],
-        "side_by_side": [f"{backend}.tasks=2", f"{backend}.parallel_per_task=2"],
-    }[request.param]

@@ -142,9 +142,9 @@ def sweeping(project: Project, *overrides: str) -> Iterator[subprocess.Popen[str
         process.wait()
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finished(process: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> tuple[int, str]:
     """Return how a sweep ended and all that it printed."""
-    out, _ = process.communicate(timeout=PATIENCE_S)
+    out, _ = process.communicate(timeout=patience_s)
     return process.returncode, out
 
 
@@ -169,8 +169,3 @@ def results(project: Project, *overrides: str) -> list[Any]:
     """Sweep from Python and return what the jobs returned."""
     result = project.run("hydra.sweep.dir=out", *overrides, script="results.py").check()
     return json.loads(result.out.partition("RESULTS ")[2].splitlines()[0])  # type: ignore[no-any-return]
-
-
-def tasks(cluster: Cluster) -> list[str]:
-    """Return the tasks that run, as Slurm names them."""
-    return [line.split()[0] for line in cluster.queue() if line.split()[1] == "RUNNING"]
