@@ -35,8 +35,9 @@ REPORT = """
     import hydra, parcache
     from app import main
 
-    with hydra.initialize(config_path="conf", version_base=None):
-        print("values", json.dumps(parcache.sweep(main, overrides=["x=0,1,2"], backend="serial")))
+    if __name__ == "__main__":
+        with hydra.initialize(config_path="conf", version_base=None):
+            print("values", json.dumps(parcache.sweep(main, overrides=["x=0,1,2"], backend="serial")))
 """
 # By how a job comes to code of late.py: what the module does at its top, and what a call does.
 BY_HAND = """
