@@ -49,7 +49,11 @@ def deeds(tmp_path: Path) -> Project:
             subprocess.Popen(["sleep", "600"])
             time.sleep(600)
 
-        DEEDS = {deed.__name__: deed for deed in (healthy, lose_the_worker, lose_the_worker_once, hang)}
+        def swell(cfg):
+            held = b"x" * 400_000_000
+            time.sleep(600)
+
+        DEEDS = {deed.__name__: deed for deed in (healthy, lose_the_worker, lose_the_worker_once, hang, swell)}
 
         @hydra.main(config_path="conf", config_name="config", version_base=None)
         def main(cfg):
@@ -111,6 +115,15 @@ def test_dask_job_that_takes_too_long_is_stopped_alone(deeds: Project) -> None:
     assert found == {number: ["failed" if number == 1 else "completed"] for number in range(6)}, result.out
     assert "JobTimeoutError: Job 1 ran longer than 1 s and was stopped" in result.out
     assert processes_of(deeds) == []
+
+
+def test_dask_job_that_takes_too_much_memory_is_stopped_alone(deeds: Project) -> None:
+    """memory_limit holds for what the jobs of a worker use; a job that is stopped for it says so."""
+    result = deeds.run(*TWO, "hydra.launcher.backend.memory_limit=300MB", "x=range(4)", "deed=swell")
+    found = ends(deeds.folder / "out")
+    assert found == {number: ["failed" if number == 1 else "completed"] for number in range(4)}, result.out
+    assert "#1 x=1 deed=swell: failed: WorkerDiedError" in result.out
+    assert "used more than 300000000 bytes" in result.out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -55,7 +55,7 @@ def _kind_and_arguments(
         "n_workers": number_of_local_workers(settings) if adapt is None else adapt.minimum,
         "threads_per_worker": settings.threads_per_worker,
         "processes": True,
-        "memory_limit": settings.memory_limit or 0,
+        "memory_limit": 0,  # of jobs, which run beside the Dask workers, the relay looks after it
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": settings.log_level,
         "local_directory": folder.name,

@@ -121,6 +121,22 @@ def read_resources(key: str, found: object) -> dict[str, float]:
     return {name: amount for name, amount in found.items() if amount}
 
 
+def memory_bytes(settings: Settings) -> int | None:
+    """Return what the jobs of one worker may use together; None for no limit.
+
+    Raises:
+        SettingError: It is no size.
+    """
+    from dask.utils import parse_bytes
+
+    if settings.memory_limit is None:
+        return None
+    try:
+        return int(parse_bytes(settings.memory_limit))
+    except ValueError:
+        raise SettingError(f"{PREFIX}.memory_limit", settings.memory_limit, "a size such as 4GB, or null") from None
+
+
 def cluster_class(target: str) -> Any:
     """Return the class, or function, that a dotted path names.
 
