@@ -171,6 +171,14 @@ def test_custom_backend_installed_runs_a_sweep_and_hits(with_example: dict[str, 
     assert "3 jobs: 3 hits, 0 misses, 0 failed" in run(*command, folder=app.parent, **with_example)
 
 
+def test_custom_backend_passes_the_contract_of_backends(with_example: dict[str, str], tmp_path: Path) -> None:
+    """The example's own tests are the contract's, by one line, and none is skipped."""
+    tests = ROOT / "examples" / "custom_backend" / "tests"
+    shutil.copytree(tests, tmp_path / "tests")
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+    assert "6 passed" in run(*command, folder=tmp_path, **with_example)
+
+
 def test_custom_backend_stores_what_other_backends_hit(with_example: dict[str, str], app: Path) -> None:
     """Where a job runs does not belong to its key: what one backend stored, another hits."""
     command = (sys.executable, app.name, "-m", "hydra/launcher=parcache", "+x=1,2")
@@ -186,6 +194,6 @@ def test_custom_backend_job_that_kills_its_process_fails_alone(with_example: dic
     env.pop("PARCACHE_DIR")
     done = subprocess.run(command, cwd=app.parent, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "WorkerDiedError: the job's process ended with exit code 7 and no answer" in done.stdout + done.stderr
+    assert "its process ended without an answer (exit code 7)" in done.stdout + done.stderr
     assert "3 jobs: 0 hits, 3 misses, 1 failed" in done.stdout
     assert len(list((app.parent / ".parcache" / "entries").glob("*/*.entry"))) == 2

@@ -12,6 +12,7 @@ from tests.conftest import Project
 from tests.slurm.cluster import Cluster, has_cgroups, why_not
 from tests.slurm.counting import Calls
 from tests.slurm.requirement import need
+from tests.slurm.sweeps import write_app
 
 HERE = Path(__file__).parent
 
@@ -64,7 +65,6 @@ def calls(tmp_path: Path) -> Calls:
 
 
 @pytest.fixture
-def swept(cluster: Cluster, calls: Calls, project: Project) -> Project:
-    """Return the small app, whose programs find the cluster; their calls of its commands are counted."""
-    project.env.update(SLURM_CONF=str(cluster.conf), **calls.env)
-    return project
+def deeds(cluster: Cluster, calls: Calls, tmp_path: Path) -> Project:
+    """Return an app whose jobs do what they are told, on each kind of cluster."""
+    return write_app(tmp_path / "project", cluster, calls)

@@ -92,7 +92,7 @@ class Pool:
             data, error = b"", raised
         return self._submit(data, error)
 
-    def relay(self, call: bytes) -> Future[Any]:
+    def relay(self, call: bytes) -> Call:
         """Queue a call that is pickled already, ``(function, argument)``; the result is what the worker pickled.
 
         That is ``(True, result)`` or ``(False, exception)``. Nothing of either is unpickled in this process.
@@ -102,7 +102,7 @@ class Pool:
         """
         return self._submit(call, None, is_relayed=True)
 
-    def _submit(self, data: bytes, error: Exception | None, *, is_relayed: bool = False) -> Future[Any]:
+    def _submit(self, data: bytes, error: Exception | None, *, is_relayed: bool = False) -> Call:
         with self._lock:
             if self._is_closing:
                 raise RuntimeError("submit() was called after stop()")

@@ -51,7 +51,14 @@ class Variation(NamedTuple):
 
     def own_values(self) -> dict[Place, Any]:
         """Return the leaves of the whole config, the ``hydra`` node's among them, that are this job's own."""
-        values: dict[Place, Any] = dict(self.changes)
+        return {**self.changes, **self._own_in_hydra()}
+
+    def hydra_values(self) -> dict[Place, Any]:
+        """Return what is this job's own in the ``hydra`` node."""
+        return {_TASK_OVERRIDES: list(self.overrides), **self._own_in_hydra()}
+
+    def _own_in_hydra(self) -> dict[Place, Any]:
+        values: dict[Place, Any] = {}
         if self.dirname is not None:
             values[_DIRNAME] = self.dirname
         if self.number is not None:
@@ -60,13 +67,6 @@ class Variation(NamedTuple):
         if self.output_dir is not None:
             values[_OUTPUT_DIR] = self.output_dir
         return values
-
-    def hydra_values(self) -> dict[Place, Any]:
-        """Return what is this job's own in the ``hydra`` node."""
-        return {
-            _TASK_OVERRIDES: list(self.overrides),
-            **{place: value for place, value in self.own_values().items() if place[0] == "hydra"},
-        }
 
 
 class _Constant(NamedTuple):

@@ -61,6 +61,8 @@ class _Footing:
 
     base: Base
     trial: DictConfig | None = None
+    takes: dict[Place, bool] = field(default_factory=dict)
+    """By place: a plain value that is assigned there is what it holds."""
     made: dict[tuple[str, Any], Any] = field(default_factory=dict)
 
 
@@ -177,7 +179,7 @@ class SweepComposer(ConfigLoader):
             else:
                 assignments.append(item)
         _check_order(assignments, others, self._is_group)
-        footing = self._footing(master, assignments, tuple(item.text for item in others))
+        footing = self._footing(master, assignments, tuple([item.text for item in others]) if others else ())
         changes: dict[Place, Any] = {}
         for item in assignments:
             changes[item.place] = self._made(footing, item)
@@ -204,7 +206,7 @@ class SweepComposer(ConfigLoader):
         return found
 
     def _footing(self, master: DictConfig, assignments: list[Assignment], others: tuple[str, ...]) -> _Footing:
-        added = tuple((item.manner, item.key) for item in assignments if item.manner is not Manner.CHANGE)
+        added = tuple([(item.manner, item.key) for item in assignments if item.manner is not Manner.CHANGE])
         signature = (others, added)
         if signature not in self._footings:
             if len(self._footings) >= _MAX_FOOTINGS:
@@ -243,14 +245,16 @@ class SweepComposer(ConfigLoader):
 
     @staticmethod
     def _made(footing: _Footing, item: Assignment) -> Any:
-        """Return what an override makes of its key: the leaf's new value, or a node."""
-        parent = find(footing.base.config, item.place[:-1])
-        content = parent.__dict__.get("_content") if type(parent) is DictConfig else None
-        node = content.get(item.place[-1]) if type(content) is dict else None
-        if node is None:
-            raise _NotPlainError
-        value = item.value
-        if type(node) is AnyNode and _is_settled(value) and not node._get_flag("readonly"):
+        """Return what an override makes of its key: the leaf's new value, or a node.
+
+        Raises:
+            _NotPlainError: There is no such key, or OmegaConf refuses the value.
+        """
+        value, place = item.value, item.place
+        takes = footing.takes.get(place)
+        if takes is None:
+            takes = footing.takes[place] = _takes_anything(footing.base.config, place)
+        if takes and _is_settled(value):
             return value
         known = (item.text, type(value))
         if known not in footing.made:
@@ -272,8 +276,10 @@ class SweepComposer(ConfigLoader):
         if settings is None:
             return None
         kv_sep, item_sep, excluded = settings
-        lines = sorted(text for text in overrides if not excluded or self._key(text) not in excluded)
-        return re.sub("[=]", kv_sep, item_sep.join(lines))
+        lines = [text for text in overrides if self._key(text) not in excluded] if excluded else list(overrides)
+        lines.sort()
+        joined = item_sep.join(lines)
+        return joined if kv_sep == "=" else re.sub("[=]", kv_sep, joined)
 
     def _key(self, text: str) -> str | None:
         return self._reading(text).key
@@ -381,6 +387,18 @@ def _can_be_added(config: DictConfig, item: Assignment) -> bool:
         if type(node) is not DictConfig or type(node.__dict__["_content"]) is not dict:
             return False
     return False
+
+
+def _takes_anything(config: DictConfig, place: Place) -> bool:
+    """Tell whether the leaf at a place is untyped.
+
+    Raises:
+        _NotPlainError: There is none.
+    """
+    node = find(config, place)
+    if node is None:
+        raise _NotPlainError
+    return type(node) is AnyNode and not node._get_flag("readonly")
 
 
 def _is_settled(value: Any) -> bool:

@@ -92,8 +92,13 @@ class YamlText:
         template = self._templates[places]
         if template is None:
             return self._dumped(values)
-        lines = [slot.lines(values[slot.place]) for slot, _ in template.slots]
-        return self._dumped(values) if None in lines else template.filled(lines)
+        parts = [template.before]
+        for slot, after in template.slots:
+            lines = slot.lines(values[slot.place])
+            if lines is None:
+                return self._dumped(values)
+            parts += lines, after
+        return "".join(parts)
 
     def _dumped(self, values: Mapping[Place, Any]) -> str:
         config = clone(self._config)

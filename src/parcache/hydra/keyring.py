@@ -21,6 +21,7 @@ from parcache.hydra.settings import Audit, CacheSettings
 from parcache.keys import witness
 from parcache.keys.canonical import is_pruned
 from parcache.keys.code import Fingerprint, Source
+from parcache.keys.doubts import executes_files
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.recipe import CODE_OFF, key_of_digest
 from parcache.keys.scope import Scope
@@ -215,6 +216,7 @@ class Keyring:
                 _closure(fingerprint) if self._cache.audit is not Audit.OFF else None,
                 self._scope,
                 self._cache.packages.excluded,
+                fingerprint is not None and executes_files(fingerprint.dynamic),
             )
             found = self._briefs[known] = self._parts.add(brief)
         return found if found is not None else -1

@@ -21,7 +21,7 @@ from parcache.backends import per_job_settings
 from parcache.errors import AuditError, ParcacheError, SettingError
 from parcache.hydra.cache import SweepCache
 from parcache.hydra.callbacks import SweepEndCallback
-from parcache.hydra.compose import compose_job
+from parcache.hydra.compose import compose_jobs
 from parcache.hydra.composer import SweepComposer
 from parcache.hydra.execution import Execution, check_sweeper, make_backend
 from parcache.hydra.keyring import Keyring
@@ -134,10 +134,7 @@ class Sweep:
         cache = self._cache
         cache.open()
         with _collecting_only_what_is_new():
-            composed = [
-                compose_job(self._composer, self._master, overrides, initial_job_idx + index)
-                for index, overrides in enumerate(job_overrides)
-            ]
+            composed = compose_jobs(self._composer, self._master, job_overrides, initial_job_idx)
             if self._examination is not None:
                 self._execution.examine(self._examination, composed[0])
             try:

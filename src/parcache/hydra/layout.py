@@ -17,6 +17,7 @@ from parcache.hydra.nodes import Place, find
 from parcache.hydra.values import InvolvedError
 
 _LOGGING: Final = ("hydra", "job_logging")
+_FILE_NAME: Final = ("handlers", "filename")
 _DIRECTORY: Final = (("hydra", "sweep", "dir"), ("hydra", "sweep", "subdir"))
 
 
@@ -119,6 +120,36 @@ class Layout:
             return resolved
         filled: Mapping[str, Any] = conf
         return filled
+
+    @cached_property
+    def log_files(self) -> Mapping[str, Any] | None:
+        """Return by handler the files of ``hydra.job_logging``: what is their name, or the place of one that varies.
+
+        None where anything else in there varies.
+        """
+        conf, varying = self._logging
+        found: dict[str, Place | str] = {}
+        for place in varying:
+            if len(place) != 3 or (place[0], place[2]) != _FILE_NAME:
+                return None
+            found[place[1]] = (*_LOGGING, *place)
+        handlers = conf.get("handlers") if type(conf) is dict else None
+        if type(handlers) is not dict:
+            return None
+        for name, about in handlers.items():
+            if type(name) is not str or type(about) is not dict:
+                return None
+            if name not in found and "filename" in about:
+                found[name] = about["filename"]
+        return found
+
+    def log_file(self, place: Place, own: Mapping[Place, Any]) -> Any:
+        """Return the name of a file of ``hydra.job_logging`` for a job with these values of its own.
+
+        Raises:
+            InvolvedError: It takes the job's own config.
+        """
+        return self._base.values.get(place, own)
 
     def files_folder(self, variation: Variation) -> str | None:
         """Return ``hydra.output_subdir``: where those files lie in the job's directory, None where there are none."""

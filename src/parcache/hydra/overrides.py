@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -105,10 +106,14 @@ def _sorted(text: str, override: Override) -> Assignment | OtherOverride:
 
 
 def _assignment(text: str, key: str, manner: Manner, value: Any) -> Assignment | OtherOverride:
+    place = _place_in_task(key)
+    return OtherOverride(text, key) if place is None else Assignment(text, key, place, manner, value)
+
+
+@lru_cache(maxsize=1024)
+def _place_in_task(key: str) -> Place | None:
     place = tuple(key.split("."))
-    if place[0] == "hydra" or any(part.startswith("__") for part in place):
-        return OtherOverride(text, key)
-    return Assignment(text, key, place, manner, value)
+    return None if place[0] == "hydra" or any(part.startswith("__") for part in place) else place
 
 
 def _is_assignable(value: Any, manner: Manner) -> bool:

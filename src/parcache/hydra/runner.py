@@ -8,6 +8,7 @@ import locale
 import logging
 import os
 import pickle
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,7 @@ from parcache.hydra.base import Base, Variation
 from parcache.hydra.callbacks import for_one_job, has_users_own, users_own
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.composer import SweepComposer
+from parcache.hydra.hitlog import HitLog, record_of
 from parcache.hydra.job import job_return, make_directory, run_job, task_config, write, write_files
 from parcache.hydra.joblog import LOCK, JobLogging
 from parcache.hydra.layout import layout_of
@@ -40,9 +42,8 @@ if TYPE_CHECKING:
     from parcache.run.unit import Unit
     from parcache.run.watch import Watch
 
-log = logging.getLogger(__name__)
-
 # Of exactly these types a value needs no pickle but Python's own.
+_FOLDER: Final = re.compile(rb'"output_dir":"([^"\\\x80-\xff]*)"')  # in JSON, where it needs no unescaping
 _PLAIN: Final = (type(None), bool, int, float, str, bytes)
 
 
@@ -83,6 +84,7 @@ class HydraRunner:
         self._between_jobs = _plain_logging(master)
         whitelist = getattr(context, "execution_whitelist", None)
         self._logging = JobLogging(whitelist, has_whitelist=hasattr(context, "execution_whitelist"))
+        self._hit_log = HitLog(self._logging)
         self._home = os.getpid()
         self._globals: Any = None
 
@@ -156,24 +158,25 @@ class HydraRunner:
 
     def restore(self, job: ComposedJob, entry: Entry) -> JobReturn:
         """Return a hit as if the job had just run: with its directory, ``.hydra`` files, log file and callbacks."""
-        note = (
+        message = (
             f"Result of key {entry.key.digest}, taken from the store; the job that computed it ran "
-            f"{entry.run_time_s:.3g} s in {entry.record().get('output_dir', 'an unknown directory')}"
+            f"{entry.run_time_s:.3g} s in {_folder_of(entry)}"
         )
-        record = log.makeRecord(log.name, logging.INFO, __file__, 0, note, (), None)
-        layout = layout_of(job.base)
+        layout, variation = layout_of(job.base), job.variation
         with LOCK:
-            lines = self._logging.lines(layout.logging(job.variation), record)
-        if lines is None or has_users_own(self._context.callbacks):
-            return self._run(job.base, job.variation, lambda _: _noted(record, entry.value))
+            lines = None if has_users_own(self._context.callbacks) else self._hit_log.lines(layout, variation, message)
+        if lines is None:
+            record = record_of(message)
+            return self._run(job.base, variation, lambda _: _noted(record, entry.value))
         make_directory(job.output_dir)
-        report = job_return(job.base, job.variation)
+        report = job_return(job.base, variation)
         with LOCK:
-            write_files(layout, job.variation, report.hydra_cfg)
+            write_files(layout, variation, report.hydra_cfg)
+        encoding = locale.getpreferredencoding(False)
         for path, line in lines:
             # As a FileHandler does it: in the locale's encoding, and from where the job would have run.
-            data = line.encode(locale.getpreferredencoding(False), "backslashreplace")
-            write(os.path.join(report.working_dir or "", path), data, os.O_APPEND)
+            data = line.encode(encoding, "backslashreplace")
+            write(path if os.path.isabs(path) else os.path.join(report.working_dir or "", path), data, os.O_APPEND)
         report.status = JobStatus.COMPLETED
         report.return_value = entry.value
         return report
@@ -250,6 +253,14 @@ class HydraRunner:
         if not is_untouched(config) and is_same(config, base.task_config(variation)):
             report.cfg = task_config(base, variation)  # as good as the one that the task has read, and not made yet
         return report
+
+
+def _folder_of(entry: Entry) -> str:
+    """Return where the job ran that computed an entry: parsing its whole header takes ten times as long."""
+    found = _FOLDER.findall(entry.header)
+    if len(found) == 1:
+        return str(found[0], "ascii")
+    return str(entry.record().get("output_dir", "an unknown directory"))
 
 
 def _locals_of(frame: failure.Frame) -> dict[str, Any]:

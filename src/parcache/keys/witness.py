@@ -12,33 +12,27 @@ sweep go on storing its results while its code is being edited. A reload makes a
 proof. Modules that are not loaded prove nothing and need no proof.
 
 Change times are the file system's own (the later of modification and change time, which no tool sets back). One more
-trap is closed: CPython validates cached bytecode by the source's size and its modification time in whole seconds,
-so an edit of the same length within one second runs the old code; and hash-based bytecode is often not validated at
-all. Bytecode that is not clearly younger than its source is compared.
+trap is closed in ``parcache.keys.loading``: bytecode that is valid and wrong.
 """
 
 from __future__ import annotations
 
-import marshal
 import os
-import stat
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from parcache.keys.code import Signature, Source, content_digest, signature
+from parcache.keys.code import Signature, Source, signature
+from parcache.keys.loading import has_content, links_changed_ns, runs_stale_bytecode
 from parcache.keys.modules import Party, is_own, party_of
 
 # File times tick with the kernel's clock (up to 10 ms) and so does a process's start; an interpreter needs longer
 # than this before it reads its first source file.
 _TICK_NS: Final = 10_000_000
-# Bytecode written this long after its source's last change cannot come from an import that the change overtook.
-_SETTLED_NS: Final = 5_000_000_000
 _IMPORTED_IN: Final = os.getpid()
 _MAX_SETTLED: Final = 256
 
@@ -102,7 +96,7 @@ class Witness:
     """
 
     def __init__(self, started_ns: int | None) -> None:
-        self._started_ns = started_ns
+        self.started_ns = started_ns
         self._proven: dict[tuple[str, bytes], list[tuple[ModuleType, Any]]] = {}
         self._unloaded: dict[str, Signature | None] = {}
         self._covered: set[str] = set()
@@ -221,13 +215,13 @@ class Witness:
         proven = self._proven.setdefault((source.path, source.content), [])
         if any(known is module and known_spec is spec for known, known_spec in proven):
             return True
-        if now is None or not _has_content(source, now):
+        if now is None or not has_content(source, now):
             return False
-        changed_ns = max(now[2], now[3], _links_changed_ns(source.path))
-        before_start = self._started_ns is not None and changed_ns <= self._started_ns + _TICK_NS
+        changed_ns = max(now[2], now[3], links_changed_ns(source.path))
+        before_start = self.started_ns is not None and changed_ns <= self.started_ns + _TICK_NS
         if not before_start and self._unloaded.get(source.path) != now:
             return False
-        if _runs_stale_bytecode(module, source.path, changed_ns):
+        if runs_stale_bytecode(module, source.path, changed_ns):
             return False
         if module not in making:  # another thread may be about to read the file: it can still change before
             proven.append((module, spec))
@@ -267,53 +261,6 @@ def _stands_for_its_name(source: Source, files: set[str], modules: dict[str, Mod
     """Tell whether no code that is not fingerprinted is loaded under the source's name: its file may have moved."""
     path = _file_of(modules.get(source.module)) if source.module != "__main__" else None
     return path is None or path == source.path or path in files or party_of(path) is not Party.FIRST
-
-
-def _links_changed_ns(path: str) -> int:
-    """Return when a symbolic link on the way to a file last changed: turning one leaves the file's own times alone."""
-    latest = 0
-    while path != os.path.dirname(path):
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return latest
-        if stat.S_ISLNK(found.st_mode):
-            latest = max(latest, found.st_mtime_ns, found.st_ctime_ns)
-        path = os.path.dirname(path)
-    return latest
-
-
-def _has_content(source: Source, now: Signature) -> bool:
-    # Read even where the times are the same: two edits within one tick of the clock share them.
-    try:
-        with open(source.path, "rb") as file:
-            data = file.read()
-        return content_digest(data) == source.content and signature(source.path) == now
-    except OSError:
-        return False
-
-
-def _runs_stale_bytecode(module: ModuleType, path: str, changed_ns: int) -> bool:
-    cached = getattr(module, "__cached__", None)
-    if not isinstance(cached, str) or not path.endswith(".py"):
-        return False
-    try:
-        with open(cached, "rb") as file:
-            header, body = file.read(16), file.read()
-        found = os.stat(path)
-        if not int.from_bytes(header[4:8], "little"):  # by time and size (PEP 552)
-            fresh = int.from_bytes(header[8:12], "little") == int(found.st_mtime) & 0xFFFFFFFF
-            if not fresh or int.from_bytes(header[12:16], "little") != found.st_size & 0xFFFFFFFF:
-                return False  # not what Python would have taken
-            if os.stat(cached).st_mtime_ns > changed_ns + _SETTLED_NS:
-                return False
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compiled = compile(file.read(), path, "exec", dont_inherit=True)
-        stored = marshal.loads(body)  # noqa: S302 - the interpreter itself has run it
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError):
-        return False
-    return not isinstance(stored, CodeType) or stored != compiled
 
 
 def refusal(unproven: Sequence[str]) -> str:

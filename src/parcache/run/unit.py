@@ -27,7 +27,7 @@ class Brief:
     ``sources`` is None where the code does not count. ``record`` and ``explanation`` are JSON data, completed by
     each ticket's own. ``refusal`` says why nothing is to be published at all. ``closure`` is there where the jobs are
     audited. ``scope`` is None where what jobs read does not count. ``excluded`` are packages whose
-    code the caller vouches for.
+    code the caller vouches for. ``executes_files``: the code may execute files without importing them.
     """
 
     store: Store
@@ -39,6 +39,7 @@ class Brief:
     closure: Closure | None = None
     scope: Scope | None = None
     excluded: tuple[str, ...] = ()
+    executes_files: bool = False
 
 
 class Ticket(NamedTuple):

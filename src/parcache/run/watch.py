@@ -10,8 +10,9 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from parcache.keys import witness
+from parcache.keys import executions, witness
 from parcache.keys.distributions import versions
+from parcache.keys.doubts import doubt
 from parcache.model import NOT_ASKED, Stored, Storing, Trace
 from parcache.run import imports
 from parcache.run.reading import UNWATCHED, Reading, reading_unstored
@@ -50,6 +51,8 @@ class Watch:
                 return self._timed(task, config)
         sources = brief.sources
         watcher = witness.of_this_process()
+        if sources is not None:
+            executions.of_this_process().enable()
         before = watcher.begin(sources) if sources is not None else None
         reading = None
         if brief.scope is not None:
@@ -93,6 +96,7 @@ class Watch:
         reason = (
             brief.refusal
             or witness.refusal(seen.unproven)
+            or _doubt(brief)
             or _strangers_refusal(seen.strangers)
             or _distributions_refusal(brief.distributions)
             or _audit_refusal(self.trace)
@@ -136,6 +140,13 @@ def _end_fork_of(own: int, error: BaseException | None) -> None:
 
 
 _BOUNDARY: Final = Watch._timed.__code__
+
+
+def _doubt(brief: Brief) -> str:
+    if brief.sources is None:
+        return ""
+    started_ns = witness.of_this_process().started_ns
+    return doubt(brief.sources, by_hand=brief.executes_files, started_ns=started_ns)
 
 
 def _strangers_refusal(strangers: Sequence[str]) -> str:

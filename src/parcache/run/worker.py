@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from parcache.errors import CannotTravelError, LostResultError
+from parcache.keys import executions
 from parcache.keys.modules import Party, is_own, party_of
 from parcache.model import Outcome
 from parcache.run import failure, recorder, surroundings
@@ -172,6 +173,7 @@ class _Arrived(NamedTuple):
         os.chdir(self.folder)
         if self.looking.inputs:
             recorder.enable()
+            executions.of_this_process().enable(is_early=True)
         with taking_up():  # it imports the task's modules
             for name in self.looking.imports:
                 with suppress(Exception):  # what the task needs of it will say so

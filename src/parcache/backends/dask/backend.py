@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from parcache.backends import machine
-from parcache.backends.dask.settings import PREFIX, Settings, read_resources, read_settings
+from parcache.backends.dask.settings import PREFIX, Settings, memory_bytes, read_resources, read_settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -113,7 +113,8 @@ class DaskBackend:
         from parcache.backends.dask.relay import assignment
 
         topic = f"{self._name}-{secrets.token_hex(6)}"
-        self._connection = Connection(self._settings, topic, assignment(topic, initializer, self._environ))
+        assigned = assignment(topic, initializer, self._environ, memory_bytes(self._settings))
+        self._connection = Connection(self._settings, topic, assigned)
         weakref.finalize(self, self._connection.close)
 
     def submit(self, function: Callable[[Any], R], argument: Any) -> Future[R]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from parcache.backends import machine
-from parcache.backends.dask.quiet import without_main
+from parcache.backends.dask.quiet import without_main, without_terminal
 from parcache.backends.dask.settings import PREFIX, Settings, cluster_class
 from parcache.backends.slots import number_of_workers
 from parcache.errors import SettingError
@@ -29,7 +29,7 @@ def make_cluster(settings: Settings, when_closed: Callable[[Callable[[], None]],
     """
     kind, arguments = _kind_and_arguments(settings, when_closed)
     try:
-        with without_main():
+        with without_main(), without_terminal():
             cluster = kind(**arguments)
     except Exception as error:
         expected = f"what {settings.target or 'distributed.LocalCluster'} takes ({_reason(error)})"
@@ -55,7 +55,7 @@ def _kind_and_arguments(
         "n_workers": number_of_local_workers(settings) if adapt is None else adapt.minimum,
         "threads_per_worker": settings.threads_per_worker,
         "processes": True,
-        "memory_limit": settings.memory_limit or 0,
+        "memory_limit": 0,  # of jobs, which run beside the Dask workers, the relay looks after it
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": settings.log_level,
         "local_directory": folder.name,

@@ -109,6 +109,7 @@ class Connection:
                 self._ask(lambda: self._client.unregister_worker_plugin(self._topic))
             with suppress(Exception):
                 self._client.unsubscribe_topic(self._topic)
+                self._ask(lambda: self._client.run_on_scheduler(_forget, self._topic))
         self.calls.fail_all(WorkerDiedError(None, "it was stopped"))
 
     def _ask(self, question: Callable[[], Any]) -> Any:
@@ -120,6 +121,12 @@ class Connection:
 
 def _allow_no_failures(dask_scheduler: Any) -> None:
     dask_scheduler.allowed_failures = 0
+
+
+def _forget(topic: str, dask_scheduler: Any) -> None:
+    """Drop what a scheduler keeps of a topic that nobody will ask for again; no interface of Dask's does."""
+    broker = getattr(dask_scheduler, "_broker", None)
+    getattr(broker, "_topics", {}).pop(topic, None)
 
 
 def _check_versions(found: Mapping[str, Any], here: Mapping[str, str]) -> None:

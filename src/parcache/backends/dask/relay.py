@@ -11,40 +11,55 @@ import asyncio
 import os
 import platform
 import secrets
+import signal
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from parcache.backends.child import Setup, new_setup
 from parcache.backends.dask.guard import VARIABLE, Guard
+from parcache.backends.dask.memory import largest_over
+from parcache.backends.dask.quiet import TERMINALS
 from parcache.backends.pool import Pool
 from parcache.backends.slots import INDEX_VARIABLE
+from parcache.backends.worker import Call
 from parcache.errors import DaskVersionError, WorkerDiedError
 
 if TYPE_CHECKING:
     from distributed import Worker, WorkerPlugin
 
-# A call that runs for so long is told of: only then does it matter who has it, and since when.
-TOLD_AFTER_S: Final = 0.2
+# A call that runs for so long is told of: it then matters who has it, and since when. For shorter ones a message each
+# would cost more than it is worth.
+TOLD_AFTER_S: Final = 0.01
+_ASK_AGAIN_S: Final = 0.1
+_MEMORY_EVERY_S: Final = 0.5
 _PACKAGES: Final = ("parcache", "hydra-core", "omegaconf", "cloudpickle", "dask", "distributed", "msgpack", "tornado")
 
 
 class Assignment(NamedTuple):
-    """What each Dask worker gets of a sweep. ``topic`` is where it tells of it, ``versions`` are the sweep's."""
+    """What each Dask worker gets of a sweep. ``topic`` is where it tells of it, ``versions`` are the sweep's.
+
+    ``memory_bytes`` is what its calls may use together; None for no limit.
+    """
 
     topic: str
     setup: Setup
     versions: Mapping[str, str]
+    memory_bytes: int | None = None
 
 
-def assignment(topic: str, initializer: Callable[[], None], environ: Mapping[str, str | None]) -> Assignment:
+def assignment(
+    topic: str,
+    initializer: Callable[[], None],
+    environ: Mapping[str, str | None],
+    memory_bytes: int | None = None,
+) -> Assignment:
     """Return a sweep's assignment; ``environ`` are variables that its jobs find with these values, or not at all.
 
     Raises:
         Exception: The initializer cannot be pickled.
     """
-    return Assignment(topic, new_setup(partial(_enter, dict(environ), initializer)), versions())
+    return Assignment(topic, new_setup(partial(_enter, dict(environ), initializer)), versions(), memory_bytes)
 
 
 def versions() -> dict[str, str]:
@@ -108,8 +123,10 @@ class Relay:
         self._worker = worker
         self._pool: Pool | None = None
         self._guard: Guard | None = None
-        self._calls: dict[int, Future[bytes]] = {}
+        self._calls: dict[int, Call] = {}
         self._ended: set[int] = set()
+        self._too_large: set[int] = set()
+        self._memory_watch: asyncio.Task[None] | None = None
         own = versions()
         self._differs = {name: own[name] for name, wanted in given.versions.items() if own.get(name) != wanted}
         self._is_told = not self._differs
@@ -138,10 +155,15 @@ class Relay:
             self.end(number)
             raise
         except Exception as error:  # its process has died
-            return _failed(error)
+            return _failed(self._reason(number, error))
         finally:
             timer.cancel()
             self._calls.pop(number, None)
+
+    def _reason(self, number: int, error: Exception) -> Exception:
+        if number not in self._too_large:
+            return error
+        return WorkerDiedError(None, f"the jobs of its Dask worker used more than {self._given.memory_bytes} bytes")
 
     def end(self, number: int) -> None:
         """End a call; the caller is not the event loop's thread, for this can take a moment."""
@@ -152,6 +174,8 @@ class Relay:
 
     def close(self) -> None:
         """End all that runs."""
+        if self._memory_watch is not None:
+            self._worker.loop.add_callback(self._memory_watch.cancel)
         if self._pool is not None:
             self._pool.stop(cancel=True)
         if self._guard is not None:
@@ -163,7 +187,19 @@ class Relay:
             self._guard = Guard(mark)
             slots = [{VARIABLE: mark, INDEX_VARIABLE: str(slot)} for slot in range(self._worker.state.nthreads)]
             self._pool = Pool(slots, self._given.setup._replace(parent=os.getpid()))
+            if self._given.memory_bytes is not None:
+                self._memory_watch = asyncio.ensure_future(self._watch_memory(self._pool, self._given.memory_bytes))
         return self._pool
+
+    async def _watch_memory(self, pool: Pool, limit_bytes: int) -> None:
+        while True:
+            await asyncio.sleep(_MEMORY_EVERY_S)
+            running = {worker.process.pid: number for number, call in self._calls.items() if (worker := call.worker)}
+            largest = await asyncio.to_thread(largest_over, limit_bytes, list(running))
+            call = self._calls.get(running[largest]) if largest is not None else None
+            if call is not None and largest is not None:
+                self._too_large.add(running[largest])
+                await asyncio.to_thread(pool.kill, call)
 
     def _tell_begun(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
         call = self._calls.get(number)
@@ -172,7 +208,7 @@ class Relay:
         if call.running():
             self._tell({"begun": number, "worker": self._worker.address})
         else:  # its process is getting ready
-            loop.call_later(TOLD_AFTER_S, self._tell_begun, loop, number)
+            loop.call_later(_ASK_AGAIN_S, self._tell_begun, loop, number)
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         self._worker.log_event(self._given.topic, message)
@@ -200,4 +236,5 @@ def _enter(environ: Mapping[str, str | None], initializer: Callable[[], None]) -
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINALS)  # programs that jobs start are to have it as ever
     initializer()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from parcache.backends.slots import check_workers, seconds, whole_number
@@ -119,6 +121,22 @@ def read_resources(key: str, found: object) -> dict[str, float]:
     return {name: amount for name, amount in found.items() if amount}
 
 
+def memory_bytes(settings: Settings) -> int | None:
+    """Return what the jobs of one worker may use together; None for no limit.
+
+    Raises:
+        SettingError: It is no size.
+    """
+    from dask.utils import parse_bytes
+
+    if settings.memory_limit is None:
+        return None
+    try:
+        return int(parse_bytes(settings.memory_limit))
+    except ValueError:
+        raise SettingError(f"{PREFIX}.memory_limit", settings.memory_limit, "a size such as 4GB, or null") from None
+
+
 def cluster_class(target: str) -> Any:
     """Return the class, or function, that a dotted path names.
 
@@ -127,13 +145,26 @@ def cluster_class(target: str) -> Any:
     """
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        with _keeping_signals():
+            found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever its module does when it is imported
         expected = f"the dotted path of a cluster class ({type(error).__name__}: {error})"
         raise SettingError(f"{PREFIX}.cluster._target_", target, expected) from None
     if not callable(found):
         raise SettingError(f"{PREFIX}.cluster._target_", target, "the dotted path of a cluster class")
     return found
+
+
+@contextmanager
+def _keeping_signals() -> Iterator[None]:
+    """Undo what dask-jobqueue 0.9 does when it is imported: it has a Ctrl-C end the program with exit code 0."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def _cluster(found: object) -> tuple[str | None, Mapping[str, Any]]:
