@@ -5,14 +5,12 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import secrets
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -35,7 +33,6 @@ from parcache.hydra.record import ExplainMode, heading
 from parcache.hydra.runner import HydraRunner
 from parcache.hydra.settings import Audit, Order, Settings, read_settings
 from parcache.model import Job, Plan, Tally
-from parcache.run.events import Again, Found
 from parcache.run.journal import Journal
 from parcache.run.parts import Parts
 from parcache.run.plan import make_plan
@@ -55,12 +52,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("parcache")
 
 
-@dataclass(slots=True)
 class Collector:
     """What the Python API gets of its sweeps, whatever the sweeper makes of them."""
 
-    reports: list[JobReturn] = field(default_factory=list)
-    sweeps: list[Sweep] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.reports: list[JobReturn] = []
+        self.sweeps: list[Sweep] = []
 
 
 COLLECTOR: ContextVar[Collector | None] = ContextVar("COLLECTOR", default=None)
@@ -98,7 +95,7 @@ class Sweep:
         if self._collector is not None:
             self._collector.sweeps.append(self)
         self._runner = HydraRunner(context, task_function, master)
-        self._token = secrets.token_hex(8)
+        self._token = os.urandom(8).hex()
         self._parts = Parts()
         self._schedule: Schedule | None = None
         self._batch: Batch | None = None
@@ -204,6 +201,7 @@ class Sweep:
     def _run(self, jobs: Sequence[Job], plan: Plan, unit_of: Callable[[Job], Any], findings: Audited | None) -> None:
         """Run what the plan leaves to run, until its end or the limits'."""
         from parcache.run.batch import Batch
+        from parcache.run.events import Again, Found
         from parcache.run.interrupt import Interrupts
         from parcache.run.status import Status
 
