@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -246,15 +247,26 @@ def test_preempted_job_is_named_or_runs_again(start: Start, cluster: Cluster, tm
 
 
 def make_eligible(cluster: Cluster) -> None:
-    """Let requeued tasks start at once: Slurm has them wait for two minutes."""
+    """Let a requeued task start: Slurm has it wait for two minutes, so that its last run is surely over.
 
-    def release() -> bool:
-        waiting = [line.split()[0] for line in cluster.queue() if "PENDING" in line]
-        for job in waiting:
-            cluster.run("scontrol", "update", f"jobid={job}", "starttime=now", check=False)
-        return bool(waiting)
+    A node refuses what starts in the very second in which it has been told to end the run before.
+    """
+    wait_for(lambda: [line for line in cluster.queue() if "PENDING" in line], "the task is requeued", 60)
+    jobs = cluster.run("squeue", "--noheader", "--array", "--states=PENDING", "--format=%A").split()
+    wait_for(lambda: not any(steps_of(job) for job in jobs), "its last run is over", 60)
+    for job in jobs:
+        cluster.run("scontrol", "update", f"jobid={job}", "starttime=now+2")
 
-    wait_for(release, "the task is requeued", 60)
+
+def steps_of(job: str) -> list[str]:
+    """Return the processes of Slurm's that look after a job, among them the last to tell of its end."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = path.read_bytes().replace(b"\0", b" ").decode()
+            if command.startswith(f"slurmstepd: [{job}."):
+                found.append(command)
+    return found
 
 
 def test_job_on_a_node_that_fails_is_named_or_runs_elsewhere(start: Start, cluster: Cluster, tmp_path: Path) -> None:

@@ -205,6 +205,8 @@ class Fleet:
                     continue
             else:
                 task.doubted_s = None
+            if state != task.state:
+                log.debug("Slurm job %s: %s %s", task.id, state.name, state.reason)
             task.state = state
             if state.phase is Phase.ENDED:
                 born = task.id in started
