@@ -97,10 +97,9 @@ def _has_ended(state: State | None) -> bool:
 class Others:
     """All other spools in a folder. Not thread-safe: its owner holds a lock."""
 
-    def __init__(self, folder: str, own: Spool, cluster_name: str) -> None:
+    def __init__(self, folder: str, own: Spool) -> None:
         self._folder = folder
         self._own = own
-        self._cluster_name = cluster_name
         self._others: list[Other] = []
 
     @property
@@ -117,7 +116,8 @@ class Others:
                 if spool.folder == self._own.folder or not spool.exists:
                     continue
                 jobs = spool.jobs()
-                if all(about.get("cluster", self._cluster_name) == self._cluster_name for about in jobs.values()):
+                # Another cluster may use the same store: it knows what has become of its own jobs.
+                if all(about.get("cluster") == cluster.name for about in jobs.values()):
                     found.append(Other(spool, jobs))
         self._others = found
         alive = cluster.alive(self.jobs) if self.jobs else set()
