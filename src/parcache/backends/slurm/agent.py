@@ -284,9 +284,8 @@ class Agent:
         limit_s = orders.timeout_s
         is_timeout = limit_s is not None and self._started_s + limit_s - now_s <= orders.signal_delay_s + _EARLY_S
         if is_timeout and self._taken_s.get(call.number, 0.0) - self._started_s > _LATE * (limit_s or 0.0):
-            self._spool.give_back(
-                self._group, claim, attempt=call.attempt
-            )  # others had used up the time: no fault of its
+            # Others had used up the time: that does not count.
+            self._spool.give_back(self._group, claim, attempt=call.attempt)
         elif call.attempt < orders.retries:
             self._spool.give_back(self._group, claim, attempt=call.attempt + 1)
         else:
