@@ -71,7 +71,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
 
 def spools(tmp_path: Path) -> list[str]:
     folder = tmp_path / "store" / "slurm"
-    return sorted(os.listdir(folder)) if folder.exists() else []
+    return sorted(os.listdir(folder)) if folder.is_dir() else []
 
 
 # What jobs do.
@@ -372,6 +372,16 @@ def test_detached_sweep_leaves_its_jobs_and_says_how_to_follow_them(start: Start
     later.flush()
     path.touch()
     assert isinstance(future.exception(DEADLINE_S), ElsewhereError)
+
+
+def test_store_that_cannot_be_written_to_costs_no_job(start: Start, tmp_path: Path) -> None:
+    """The spool is then in the sweep's directory: only other sweeps do not find it."""
+    (tmp_path / "store").write_text("not a folder")
+    backend = start()
+    (future,) = submitted(backend, twice, [2])
+    assert future.result(DEADLINE_S)[0] == 4
+    assert backend._spool is not None
+    assert backend._spool.folder.startswith(str(tmp_path / "sweep" / ".slurm"))
 
 
 def test_detached_sweep_without_a_store_is_refused(tmp_path: Path) -> None:

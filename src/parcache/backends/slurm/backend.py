@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -28,6 +29,7 @@ from parcache.backends.slurm.spool import Call, Closing, Spool
 from parcache.backends.slurm.watch import Sent, Watch
 from parcache.errors import NotVisibleError, SettingError, WorkerDiedError
 
+log = logging.getLogger("parcache")
 R = TypeVar("R")
 
 _PREFIX: Final = "hydra.launcher.backend"
@@ -123,14 +125,28 @@ class SlurmBackend:
         logs = self._logs
         self._cluster = connect(self._settings, logs)
         self._check_paths(self._cluster)
-        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        folder = place.shared or logs
-        self._spool = Spool(os.path.join(folder, name))
-        self._spool.create({**this_process(), "sweep_dir": place.sweep_dir})
+        self._spool = self._new_spool()
         self._fleet = Fleet(self._spool, self._cluster, self._settings, logs, retries=place.retries)
-        self._others = Others(folder, self._spool)
+        self._others = Others(os.path.dirname(self._spool.folder), self._spool)
         self._others.survey(self._cluster)
         self._watch = Watch(self._spool, self._cluster, self._fleet, self._others, self._lock)
+
+    def _new_spool(self) -> Spool:
+        """Make a spool in the store; where that cannot be written to, in the sweep's directory."""
+        place = self._place
+        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        owner = {**this_process(), "sweep_dir": place.sweep_dir}
+        if place.shared is not None:
+            spool = Spool(os.path.join(place.shared, name))
+            try:
+                spool.create(owner)
+                return spool
+            except OSError as error:
+                log.warning("Other sweeps will not find these jobs: %s", error)
+                spool.remove()
+        spool = Spool(os.path.join(self._logs, name))
+        spool.create(owner)
+        return spool
 
     @property
     def _logs(self) -> str:
