@@ -172,7 +172,8 @@ class Seen:
 # A batch of eight jobs of which two run, and its display.
 _BATCH = """
 from parcache.progress.choose import choose_display
-from parcache.progress.snapshot import Progress, RunningJob, Snapshot
+from parcache.progress.kinds import Progress
+from parcache.progress.snapshot import RunningJob, Snapshot
 
 jobs = (RunningJob(3, ("lr=0.1",), time.monotonic()), RunningJob(4, ("lr=[red]0.2",), time.monotonic()))
 now = Snapshot(8, 2, 0, 1, 0, 0, jobs, 3, 5000.0, 9.0)

@@ -18,8 +18,9 @@ import pytest
 from distributed import Client
 
 from parcache.backends import About, create
+from parcache.backends.dask import connection, relay
 from parcache.backends.dask.backend import DaskBackend
-from parcache.errors import NoDaskWorkerError, SchedulerLostError, SettingError, WorkerDiedError
+from parcache.errors import DaskVersionError, NoDaskWorkerError, SchedulerLostError, SettingError, WorkerDiedError
 from tests.dask_clusters import DEADLINE_S, Processes, is_alive, until
 
 pytestmark = [
@@ -270,11 +271,37 @@ def test_dask_stop_leaves_a_scheduler_that_is_not_ours_as_it_was(
         assert list(plugins.values()) == [[], []]
         until(lambda: client.run_on_scheduler(_tasks) == [theirs.key], "its tasks are forgotten")
         assert theirs.result() == 3
+        assert not client.run_on_scheduler(_topics)
     assert all(worker.poll() is None for worker in shared.workers)
 
 
 def _tasks(dask_scheduler: Any) -> list[str]:
     return list(dask_scheduler.tasks)
+
+
+def _topics(dask_scheduler: Any) -> list[str]:
+    return [topic for topic in dask_scheduler._broker._topics if "parcache" in topic]
+
+
+def test_dask_worker_of_another_version_is_told_of_once(
+    shared: Processes, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What differs between the sweeping process and the workers is one warning; another Python fails the calls."""
+    here = relay.versions()
+    monkeypatch.setattr(relay, "versions", lambda: {**here, "cloudpickle": "0.1"})
+    backend = start(address=shared.address)
+    assert [backend.submit(str, number).result(DEADLINE_S) for number in range(4)] == ["0", "1", "2", "3"]
+    until(lambda: "Versions differ" in caplog.text, "it is told")
+    told = f"cloudpickle {here['cloudpickle']} (here 0.1)"
+    assert caplog.text.count("Versions differ") == caplog.text.count(told) == 1
+    # Past the first look, as of a worker that comes later.
+    monkeypatch.setattr(relay, "versions", lambda: {**here, "python": "3.1"})
+    monkeypatch.setattr(connection, "_check_versions", lambda found, here: None)
+    backend = start(address=shared.address)
+    with pytest.raises(
+        DaskVersionError, match=r"Dask worker at tcp:.* has Python .*, the sweeping process Python 3\.1"
+    ):
+        backend.submit(str, 1).result(DEADLINE_S)
 
 
 def test_dask_stop_without_cancel_waits_for_the_calls(shared: Processes, start: Start) -> None:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from parcache.backends import create, per_job_settings
 from parcache.backends.slurm import settings as slurm
 from parcache.hydra.settings import Settings, read_settings
-from tests.conftest import Project
+from tests.conftest import HYDRA_13, Project
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted(path.stem for path in (ROOT / "conf/hydra/launcher/backend").glob("*.yaml"))
@@ -35,7 +35,8 @@ def composed(*overrides: str, folder: Path | None = None) -> DictConfig:
     """Return a whole config in which a profile is chosen."""
     GlobalHydra.instance().clear()
     name = None if folder is None else "config"
-    with hydra.initialize_config_dir(str(folder or ROOT / "conf"), version_base=None):
+    base = {"version_base": None} if HYDRA_13 else {}
+    with hydra.initialize_config_dir(str(folder or ROOT / "conf"), **base):  # type: ignore[arg-type]
         return hydra.compose(name, ["hydra.runtime.cwd=/", *overrides], return_hydra_config=True)
 
 

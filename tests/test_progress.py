@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from parcache.progress.choose import choose_display, obstacle_to_live
 from parcache.progress.estimate import Age, makespan, time_left
+from parcache.progress.kinds import Progress
 from parcache.progress.plain import NoDisplay, PeriodicDisplay, line_display, notebook_display, pauses
-from parcache.progress.snapshot import Progress, RunningJob, Snapshot
+from parcache.progress.snapshot import RunningJob, Snapshot
 from parcache.progress.table import PlannedJob, Verdict, plan_table, show_plan
 from parcache.progress.text import about, cropped, harmless, plain_line, rate
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from hydra.types import TaskFunction
 
 from parcache.errors import NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
 from parcache.hydra.settings import CacheSettings, Code
 from parcache.keys.fingerprint import Fingerprinter
-from parcache.keys.inputs import Verifier
 from parcache.keys.scope import Scope
 from parcache.keys.task import TaskIdentity, identify
 from parcache.model import Entry, Job
 from parcache.store.files import remove_scratch
 from parcache.store.notes import Notes
 from parcache.store.store import Store
+
+if TYPE_CHECKING:
+    from parcache.keys.inputs import Verifier
 
 log = logging.getLogger("parcache")
 
@@ -95,11 +98,14 @@ class SweepCache:
             return _no_entry
         if scope is None:
             return lambda job: store.read(job.key) if job.key is not None else None
-        verifier = Verifier(scope, store.digest_memo(writable=self.writes), store.list_of)
+        verifier = cache(partial(self._verifier, store, scope))
+
+        def accepts(kept: bytes) -> bool:
+            return not kept or verifier().accepts(kept)  # most jobs read nothing: then nobody needs a verifier
 
         def read(job: Job) -> Entry | None:
-            accepts = partial(verifier.accepts, named=job.named) if job.named else verifier.accepts
-            return store.read(job.key, accepts) if job.key is not None else None
+            looks = partial(verifier().accepts, named=job.named) if job.named else accepts
+            return store.read(job.key, looks) if job.key is not None else None
 
         return read
 
@@ -110,8 +116,13 @@ class SweepCache:
         if self.scope is None:
             return self.store.read(job.key)
         # Looked at anew: the jobs themselves may have written what they read.
-        verifier = Verifier(self.scope, self.store.digest_memo(writable=self.writes), self.store.list_of)
+        verifier = self._verifier(self.store, self.scope)
         return self.store.read(job.key, partial(verifier.accepts, named=job.named), last_only=True)
+
+    def _verifier(self, store: Store, scope: Scope) -> Verifier:
+        from parcache.keys.inputs import Verifier
+
+        return Verifier(scope, store.digest_memo(writable=self.writes), store.list_of)
 
     def tidy(self, workers: Collection[int]) -> None:
         """Delete what worker processes left half written in the store because they were killed."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -55,15 +54,15 @@ class Composition(NamedTuple):
         return self.base.whole_config(self.variation)
 
 
-@dataclass(slots=True)
 class _Footing:
     """A base and what is needed to vary it: a copy on which OmegaConf is tried, and what it made of values."""
 
-    base: Base
-    trial: DictConfig | None = None
-    takes: dict[Place, bool] = field(default_factory=dict)
-    """By place: a plain value that is assigned there is what it holds."""
-    made: dict[tuple[str, Any], Any] = field(default_factory=dict)
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self.trial: DictConfig | None = None
+        self.takes: dict[Place, bool] = {}
+        """By place: a plain value that is assigned there is what it holds."""
+        self.made: dict[tuple[str, Any], Any] = {}
 
 
 class _NotPlainError(Exception):

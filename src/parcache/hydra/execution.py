@@ -20,13 +20,11 @@ from parcache.hydra import sharing
 from parcache.hydra.cache import SweepCache
 from parcache.hydra.compose import ComposedJob
 from parcache.hydra.ledger import Ledger
-from parcache.hydra.per_job import settings_per_job
 from parcache.hydra.record import BASIC_SWEEPER
 from parcache.hydra.refused import RefusedError
 from parcache.hydra.runner import HydraRunner
 from parcache.hydra.settings import Audit, Order, Settings
 from parcache.model import Job, Plan
-from parcache.run.events import Again, Found
 from parcache.run.parts import Parts
 
 if TYPE_CHECKING:
@@ -85,13 +83,14 @@ class Execution:
         due = [jobs[job.number] for job in plan.misses] + [jobs[number] for number in plan.duplicates]
         try:
             sharing.check(self._backend, due, max(len(plan.misses), len(plan.duplicates)), self._settings.cache.audit)
-            self._varying = settings_per_job(due, self._settings.varying)
+            self._varying = self._settings_per_job(due)
         except (SharedProcessError, SettingError) as error:
             raise RefusedError(error) from None
 
     def run(self, jobs: Sequence[Job], plan: Plan, unit_of: Callable[[Job], Any], findings: Audited | None) -> None:
         """Run what the plan leaves to run, until its end or the limits', or until all is submitted."""
         from parcache.run.batch import Batch
+        from parcache.run.events import Again, Found
         from parcache.run.interrupt import Interrupts
         from parcache.run.status import Status
 
@@ -146,7 +145,7 @@ class Execution:
         if store is not None and self._cache.writes:
             folders["the store"] = store.paths.root
         try:
-            about = About(job.number, None, settings_per_job([job], self._settings.varying).get(job.number, {}))
+            about = About(job.number, None, self._settings_per_job([job]).get(job.number, {}))
             self._settle()
         except SettingError as error:
             raise RefusedError(error) from None
@@ -213,6 +212,13 @@ class Execution:
             )
         self._schedule.is_interrupted = lambda: interrupts.is_requested
         return self._schedule
+
+    def _settings_per_job(self, jobs: Sequence[ComposedJob]) -> Mapping[int, Mapping[str, Any]]:
+        if not self._settings.varying:
+            return {}
+        from parcache.hydra.per_job import settings_per_job
+
+        return settings_per_job(jobs, self._settings.varying)
 
     def _settle(self) -> None:
         settle: Callable[[Place], None] | None = getattr(self._backend, "settle", None)

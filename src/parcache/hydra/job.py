@@ -31,7 +31,6 @@ from parcache.hydra.callbacks import has_users_own
 from parcache.hydra.joblog import LOCK, JobLogging
 from parcache.hydra.layout import Layout, layout_of
 from parcache.hydra.nodes import Deferred, clone
-from parcache.run import failure
 from parcache.run.lanes import current_lane
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -45,6 +44,8 @@ def run_job(
     Raises:
         BaseException: What is no ``Exception``, out of the task function; and whatever the surroundings raise.
     """
+    from parcache.run import failure  # no hit needs it; and not where the job has failed: it may have left no way to
+
     layout = layout_of(base)
     report = job_return(base, variation)
     config = Deferred(lambda: _frozen(base.whole_config(variation)))

@@ -180,7 +180,13 @@ class Keyring:
         watcher = witness.of_this_process()
         watcher.observe(fingerprint.sources)
         # What this process has imported travels by value, or runs right here.
-        self._kept[fingerprint.digest] = witness.refusal(watcher.unproven(fingerprint.sources))
+        unproven = watcher.unproven(fingerprint.sources)
+        if unproven and fingerprint.asked is not None:
+            from parcache.keys.retaken import of_witness
+
+            if of_witness(watcher).is_same(fingerprint.asked, fingerprint.digest, fingerprint.sources):
+                unproven = []
+        self._kept[fingerprint.digest] = witness.refusal(unproven)
         if self._store is not None and self._writes and not self._store.has_code(fingerprint.digest):
             texts = {source.path: source.content.hex() for source in fingerprint.sources if source not in self._texts}
             self._texts.update(fingerprint.sources)
@@ -217,6 +223,7 @@ class Keyring:
                 self._scope,
                 self._cache.packages.excluded,
                 fingerprint is not None and executes_files(fingerprint.dynamic),
+                fingerprint.asked if fingerprint is not None else None,
             )
             found = self._briefs[known] = self._parts.add(brief)
         return found if found is not None else -1

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -46,12 +45,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("parcache")
 
 
-@dataclass(slots=True)
 class Collector:
     """What the Python API gets of its sweeps, whatever the sweeper makes of them."""
 
-    reports: list[JobReturn] = field(default_factory=list)
-    sweeps: list[Sweep] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.reports: list[JobReturn] = []
+        self.sweeps: list[Sweep] = []
 
 
 COLLECTOR: ContextVar[Collector | None] = ContextVar("COLLECTOR", default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hydra.core.utils import JobReturn, JobStatus
 
@@ -13,11 +13,12 @@ from parcache.hydra.compose import ComposedJob
 from parcache.hydra.layout import layout_of
 from parcache.hydra.runner import HydraRunner, Report
 from parcache.model import Entry, Job, Plan, Storing, Tally
-from parcache.run import failure
-from parcache.run.events import Again, Event, Found, Ran
 from parcache.run.journal import Journal
 from parcache.run.record import Recorder
 from parcache.store.sweeps import Status
+
+if TYPE_CHECKING:
+    from parcache.run.events import Again, Event, Found, Ran
 
 log = logging.getLogger("parcache")
 
@@ -89,6 +90,8 @@ class Ledger:
 
     def take(self, event: Event) -> None:
         """Take note of what became of a job."""
+        from parcache.run.events import Found, Ran  # where something runs
+
         if isinstance(event, Ran):
             self._ran(event)
         elif isinstance(event, Found):
@@ -141,6 +144,8 @@ class Ledger:
         else:
             error = outcome.error
             report = self._runner.failed(job, error)
+        from parcache.run import failure
+
         self.returns[number] = report
         self.tally += Tally(misses=1, failed=error is not None)
         if error is None:

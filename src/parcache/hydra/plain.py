@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -29,6 +28,7 @@ from parcache.hydra.nodes import Place
 from parcache.keys.canonical import MISSING, Expression, Record, Refused, Unresolvable, digest, encode
 from parcache.keys.dotted import dotted_names
 from parcache.keys.modules import qualified_name
+from parcache.model import Slotted
 
 _MAX_DEPTH: Final = 200
 # Fields that belong to a run. `runtime.choices`, `job.env_set`, `job.config_name` and the like are configuration: they
@@ -66,16 +66,18 @@ _CLOSED: Final = frozenset(
 _FREE_READERS: Final = frozenset({"oc.select", "oc.dict.keys", "oc.dict.values", "oc.deprecated"})
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Slotted):
     """What the value of an interpolation depends on: the places that it read, and perhaps more (``always``).
 
     ``calls`` are the resolvers that were called, with their arguments as text.
     """
 
-    places: set[Place] = field(default_factory=set)
-    always: bool = False
-    calls: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+    __slots__ = ("always", "calls", "places")
+
+    def __init__(self) -> None:
+        self.places: set[Place] = set()
+        self.always = False
+        self.calls: set[tuple[str, tuple[str, ...]]] = set()
 
     @property
     def is_custom(self) -> bool:

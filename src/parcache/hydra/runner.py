@@ -35,10 +35,10 @@ from parcache.hydra.layout import layout_of
 from parcache.hydra.nodes import Place, is_same, is_untouched
 from parcache.hydra.plain import drift, shown
 from parcache.model import Entry
-from parcache.run import failure
 from parcache.run.lanes import SHARING, current_lane
 
 if TYPE_CHECKING:
+    from parcache.run import failure
     from parcache.run.unit import Unit
     from parcache.run.watch import Watch
 
@@ -104,6 +104,7 @@ class HydraRunner:
             parts[f"the resolver {name!r}"] = resolver
         parts["Hydra's state"] = self
         from parcache.pickling import dumps
+        from parcache.run import failure
 
         for what, part in parts.items():
             try:
@@ -202,6 +203,8 @@ class HydraRunner:
         Raises:
             LostResultError: The job's return value cannot be pickled.
         """
+        from parcache.run import failure
+
         value = report._return_value
         packed: Any
         if report.status is JobStatus.COMPLETED and not has_users_own(self._context.callbacks):
@@ -225,6 +228,8 @@ class HydraRunner:
 
     def unpack(self, data: bytes) -> JobReturn | Report:
         """Return what was packed; a failed job's exception with its traceback and causes."""
+        from parcache.run import failure
+
         report: JobReturn | Report = pickle.loads(data)
         if isinstance(report, JobReturn) and isinstance(report._return_value, failure.Frozen):
             report.return_value = failure.thaw(report._return_value, _locals_of)

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from parcache.errors import SettingError
 from parcache.keys.modules import AS_PLACED, Packages
 from parcache.keys.scope import pattern_of
-from parcache.progress.snapshot import Progress
+from parcache.progress.kinds import Progress
 from parcache.run.limits import NO_LIMITS, Limits, Policy
 
 _PREFIX = "hydra.launcher"

@@ -28,7 +28,6 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import PurePath
@@ -36,6 +35,7 @@ from typing import Any, Final
 
 from parcache.errors import UnkeyableConfigError
 from parcache.keys.modules import qualified_name
+from parcache.model import Slotted
 
 DIGEST_BYTES: Final = 20
 _MAX_DEPTH: Final = 200
@@ -51,34 +51,42 @@ MISSING: Final = _Missing.MISSING
 # The markers are no named tuples: a tuple stands for a list of the config's.
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(Slotted):
     """A value that changes with every run by construction: its text, and what else its resolution read."""
 
-    text: str
-    reads: tuple[Any, ...] = ()
+    __slots__ = ("reads", "text")
+
+    def __init__(self, text: str, reads: tuple[Any, ...] = ()) -> None:
+        self.text = text
+        self.reads = reads
 
 
-@dataclass(frozen=True, slots=True)
-class Unresolvable:
+class Unresolvable(Slotted):
     """An interpolation that cannot be resolved: it fails when the task reads it, not before."""
 
-    text: str
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Slotted):
     """A value without a stable form: only where it stands, since it may stand below an ignored key."""
 
-    problem: str
+    __slots__ = ("problem",)
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Slotted):
     """A node that is typed by a class (a structured config)."""
 
-    type_name: str
-    fields: Mapping[str, Any]
+    __slots__ = ("fields", "type_name")
+
+    def __init__(self, type_name: str, fields: Mapping[str, Any]) -> None:
+        self.type_name = type_name
+        self.fields = fields
 
 
 def digest(data: bytes) -> str:

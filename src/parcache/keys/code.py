@@ -97,12 +97,15 @@ class Fingerprint:
         sources: tuple[Source, ...],
         distributions: tuple[tuple[str, str], ...],
         details: Details | bytes,
+        asked: Any = None,
     ) -> None:
         self.digest = digest
         self.task = task
         self.sources = sources
         self.distributions = distributions
         self._details = details
+        self.asked = asked
+        """What takes it again, over other texts (``parcache.keys.fingerprint.Asked``); None where nothing can."""
 
     @property
     def details(self) -> Details:

@@ -21,15 +21,16 @@ def executes_files(constructs: Iterable[Construct]) -> bool:
     return any(_BY_HAND.search(construct.text) for construct in constructs)
 
 
-def doubt(sources: Sequence[Source], *, by_hand: bool, started_ns: int | None) -> str:
+def doubt(sources: Sequence[Source], *, by_hand: bool, started_ns: int | None, since: int) -> str:
     """Return why results of this process are not to be stored under the fingerprint of ``sources``, or an empty string.
 
-    ``by_hand``: the code may execute files without importing them. ``started_ns`` is when this process started.
+    ``by_hand``: the code may execute files without importing them. ``started_ns`` is when this process started,
+    ``since`` the moment at which the job began.
     """
     noted = executions.of_this_process()
     if noted.is_full:
         return "more files were executed or read as source than can be noted"
-    found = noted.differing(sources)
+    found = noted.differing(sources, since)
     if not found and by_hand and not noted.is_early:
         found = _changed_since(started_ns, sources)
     if found:

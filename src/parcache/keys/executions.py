@@ -6,9 +6,11 @@ executes when it is asked to, source that is read as text. Each of these leaves 
 for as long as the process lives: what was executed may be in use for ever. And programs that are started import for
 themselves, at any time.
 
+What an import executes is noted with the module's spec: it proves a module whose file has changed since.
+
 The hook is added where results are to be stored, cannot be removed, and sees every thread. Notes are bounded: 20 bytes
-for each content of each file, and where there are more than fit nothing more is believed. They are made without a lock,
-which a fork would leave locked.
+for each content of each file, the body of each module, and where there are more than fit nothing more is believed. They
+are made without a lock, which a fork would leave locked.
 
 See https://docs.python.org/3/library/audit_events.html.
 """
@@ -18,9 +20,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.machinery import SourceFileLoader
+from itertools import count
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -63,8 +66,12 @@ class Executions:
         self.is_early = False
         self._is_on = False
         self._has_started = False
-        self._contents: dict[str, set[bytes | None]] = {}
+        self._executes_texts = False
+        self._executed: dict[str, set[bytes | None]] = {}
+        self._read: dict[str, dict[bytes | None, int]] = {}  # by content, when it was last read
+        self._imported: dict[int, tuple[Any, CodeType]] = {}  # by the id of a module's spec, which is kept with it
         self._transformed: set[str] = set()
+        self._clock = count()
         self._lock = threading.Lock()
 
     def enable(self, *, is_early: bool = False) -> None:
@@ -79,12 +86,28 @@ class Executions:
         """Tell whether this process has started others; these may still run."""
         return self._has_started or any(name in sys.modules for name in _SILENT_STARTERS)
 
-    def differing(self, sources: Sequence[Source]) -> list[str]:
-        """Return the files that were executed or read with another content than the fingerprinted one."""
-        if not self._contents:
+    def now(self) -> int:
+        """Return a moment, for ``differing``."""
+        return next(self._clock)
+
+    def differing(self, sources: Sequence[Source], since: int) -> list[str]:
+        """Return the files that were executed with another content than the fingerprinted one, or read since a moment.
+
+        Whatever was read counts where texts are executed that are nobody's file.
+        """
+        if not self._executed and not self._read:
             return []
-        noted = self._contents
-        return [source.path for source in sources if noted.get(source.path, {source.content}) != {source.content}]
+        return [source.path for source in sources if not self._contents(source.path, since) <= {source.content}]
+
+    def _contents(self, path: str, since: int) -> set[bytes | None]:
+        read = self._read.get(path, {}).copy()
+        counts = {content for content, moment in read.items() if self._executes_texts or moment >= since}
+        return counts | self._executed.get(path, set())
+
+    def code_of(self, spec: Any) -> CodeType | None:
+        """Return what the import of the module with this spec has executed, as far as it is known."""
+        known = self._imported.get(id(spec))
+        return known[1] if known is not None and known[0] is spec else None
 
     def is_transformed(self, path: str) -> bool:
         """Tell whether a module's code was made in a way that a patch has changed."""
@@ -107,36 +130,51 @@ class Executions:
             return
         path = os.fsdecode(name)
         if path.endswith(_SOURCE) and _by_whom(frame, _BETWEEN, _ONLY_LOOK):
-            self._note(path)
+            path = os.path.abspath(path)
+            if self._has_room(path, self._read):
+                noted = self._read.setdefault(path, {})
+                content = _content(path)
+                if content in noted or len(noted) < _MAX_CONTENTS:
+                    noted[content] = next(self._clock)
+                else:
+                    self.is_full = True
 
-    def _executed(self, args: tuple[Any, ...], frame: FrameType) -> None:
+    def _ran(self, args: tuple[Any, ...], frame: FrameType) -> None:
         code = args[0]
-        if not isinstance(code, CodeType) or code.co_name != "<module>" or code.co_filename[:1] == "<":
+        if not isinstance(code, CodeType) or code.co_name != "<module>":
             return
+        path = code.co_filename
+        if path[:1] == "<":
+            if not self._executes_texts and party_of(frame.f_code.co_filename) is not Party.PLATFORM:
+                self._executes_texts = True
+            return
+        path = os.path.abspath(path)
         if _by_whom(frame, frozenset(), frozenset()):
-            self._note(code.co_filename)
-        elif _is_patched():
-            self._transformed.add(os.path.abspath(code.co_filename))
+            if self._has_room(path, self._executed):
+                noted = self._executed.setdefault(path, set())
+                if len(noted) < _MAX_CONTENTS:  # two are too many already
+                    noted.add(_content(path))
+            return
+        if _is_patched():
+            self._transformed.add(path)
+        space = frame.f_locals.get("args", (None, None))[-1]
+        spec = space.get("__spec__") if isinstance(space, dict) else None
+        if spec is not None and len(self._imported) < _MAX_FILES and party_of(path) is Party.FIRST:
+            self._imported[id(spec)] = spec, code
 
     def _started(self, args: tuple[Any, ...], frame: FrameType) -> None:
         if _by_whom(frame, _STARTERS, frozenset()):
             self._has_started = True
 
-    def _note(self, path: str) -> None:
-        path = os.path.abspath(path)
-        if party_of(path) is not Party.FIRST:
-            return
-        if path not in self._contents and len(self._contents) >= _MAX_FILES:
+    def _has_room(self, path: str, noted: Mapping[str, Any]) -> bool:
+        if path not in noted and len(noted) >= _MAX_FILES:
             self.is_full = True
-            return
-        noted = self._contents.setdefault(path, set())
-        if len(noted) < _MAX_CONTENTS:  # two are too many already
-            noted.add(_content(path))
+        return not self.is_full and party_of(path) is Party.FIRST
 
 
 _EVENTS: Final[dict[str, Callable[[Executions, tuple[Any, ...], FrameType], None]]] = {
     "open": Executions._opened,
-    "exec": Executions._executed,
+    "exec": Executions._ran,
     **dict.fromkeys(
         ("subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.system", "os.spawn"),
         Executions._started,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -57,6 +57,19 @@ class _Read(NamedTuple):
     table: Table
 
 
+class Asked(NamedTuple):
+    """What a fingerprint was asked for, so that it can be taken again, in another process or over other texts.
+
+    ``programs`` are modules that run anyway. ``main`` is the program's main module.
+    """
+
+    identity: TaskIdentity
+    names: tuple[str, ...]
+    programs: tuple[str, ...]
+    main: Module | None
+    packages: Packages
+
+
 class Fingerprinter:
     """Takes the fingerprints of one task function: one for each distinct set of names in a job's config.
 
@@ -70,14 +83,18 @@ class Fingerprinter:
         with_program: bool = False,
         notes: Notes | None = None,
         packages: Packages = AS_PLACED,
+        finder: Finder | None = None,
+        texts: Mapping[str, bytes] | None = None,
     ) -> None:
         """Take up a task.
 
         ``with_program``: what the running program's main module does when it starts counts. ``notes`` keep what was
-        found out for the next time. ``packages`` are first-party, or not, whatever their place says.
+        found out for the next time. ``packages`` are first-party, or not, whatever their place says. ``texts``, by
+        path, count instead of what stands in files.
         """
-        self._finder = Finder(packages)
+        self._finder = finder if finder is not None else Finder(packages)
         self._packages = packages
+        self._texts = texts or {}
         self._identity = identity
         self._with_program = with_program
         self._memo = Memo(notes, identity.name) if notes is not None else None
@@ -121,32 +138,43 @@ class Fingerprinter:
             typed = {name for name in names if name.startswith("__main__.")}
             names -= typed
             typed_in = [found for found in map(identify_named, sorted(typed)) if found is not None]
-        roots = sorted(self._identity.roots.union(*(each.roots for each in typed_in)))
-        in_memory = [self._identity.form, *(each.form for each in typed_in)]
-        asked = [roots, sorted(names), programs, main.path if main is not None else None, self._packages]
-        name = digest(encode(asked))
-        if self._memo is not None:
+        asked = Asked(self._identity, tuple(sorted(names)), tuple(programs), main, self._packages)
+        return self.answer(asked, typed_in)
+
+    def answer(self, asked: Asked, typed_in: Sequence[TaskIdentity] = ()) -> Fingerprint:
+        """Return the fingerprint that is asked for. ``typed_in`` is what a session names besides, from memory.
+
+        Raises:
+            UnkeyableCodeError: As ``fingerprint`` does.
+        """
+        identity = asked.identity
+        roots = sorted(identity.roots.union(*(each.roots for each in typed_in)))
+        in_memory = [identity.form, *(each.form for each in typed_in)]
+        main_path = asked.main.path if asked.main is not None else None
+        name = digest(encode([roots, list(asked.names), list(asked.programs), main_path, asked.packages]))
+        again = None if typed_in else asked
+        if self._memo is not None and not self._texts:
             known = self._memo.walk(name)
             if known is not None:
-                return self._finish(known, known.found, in_memory)
+                return self._finish(known, known.found, in_memory, again)
         from parcache.keys.closure import Closure  # all that walks is loaded where there is a walk: 4 ms
 
-        closure = Closure(self._finder, self._table, self._identity.name)
+        closure = Closure(self._finder, self._table, identity.name)
         with _uncollected():
-            closure.reach(roots, names, programs)
+            closure.reach(roots, asked.names, asked.programs)
             details, forms = self._assemble(closure)
         code = digest(encode([forms, details.absent, details.references]))
         executed = tuple((module, self._read[module].source) for module in closure.executed)
         walk = Walk(code, executed, tuple(sorted(closure.distributions)), b"")
-        if self._memo is not None:
+        if self._memo is not None and not self._texts:
             self._memo.save()
             if not closure.breadth.has_looked_everywhere and not self._finder.has_asked_memory:
                 folders = {*sys.path, *folders_of(self._finder.known())}
                 looked = Looked(tuple(sorted(folders)), tuple(sorted(self._finder.trees)))
                 self._memo.keep_walk(name, walk._replace(found=details.pack()), looked)
-        return self._finish(walk, details, in_memory)
+        return self._finish(walk, details, in_memory, again)
 
-    def _finish(self, walk: Walk, details: Details | bytes, in_memory: list[bytes]) -> Fingerprint:
+    def _finish(self, walk: Walk, details: Details | bytes, in_memory: list[bytes], asked: Asked | None) -> Fingerprint:
         known = tuple(versions(walk.distributions).items())
         sources = {source for _, source in walk.executed}
         return Fingerprint(
@@ -155,6 +183,7 @@ class Fingerprinter:
             tuple(sorted(sources, key=lambda source: source.path)),
             known,
             details,
+            asked,
         )
 
     def _assemble(self, closure: Closure) -> tuple[Details, list[Any]]:
@@ -208,8 +237,10 @@ class Fingerprinter:
                 raise AssertionError(f"{module.name} has no file")  # the closure keeps such modules out
             try:
                 before = signature(path)
-                with open(path, "rb") as file:
-                    data = file.read()
+                data = self._texts.get(path)
+                if data is None:
+                    with open(path, "rb") as file:
+                        data = file.read()
             except OSError as error:
                 raise UnkeyableCodeError(self._identity.name, f"{path} cannot be read: {error.strerror}") from None
             source = Source(module.name, path, content_digest(data), before)

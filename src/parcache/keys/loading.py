@@ -14,9 +14,9 @@ import stat
 import sys
 import warnings
 from types import CodeType, ModuleType
-from typing import Final
+from typing import Any, Final
 
-from parcache.keys import executions
+from parcache.keys import executions, texts
 from parcache.keys.code import Signature, Source, content_digest, signature
 from parcache.keys.modules import Party, party_of
 
@@ -44,9 +44,12 @@ def has_content(source: Source, now: Signature) -> bool:
     try:
         with open(source.path, "rb") as file:
             data = file.read()
-        return content_digest(data) == source.content and signature(source.path) == now
+        if content_digest(data) != source.content or signature(source.path) != now:
+            return False
     except OSError:
         return False
+    texts.of_this_process().keep(source.content, data)
+    return True
 
 
 def runs_stale_bytecode(module: ModuleType, path: str, changed_ns: int) -> bool:
@@ -72,6 +75,20 @@ def runs_stale_bytecode(module: ModuleType, path: str, changed_ns: int) -> bool:
     except (OSError, ValueError, EOFError, TypeError, SyntaxError):
         return False
     return not isinstance(stored, CodeType) or stored != compiled
+
+
+def is_made_of(spec: Any, content: bytes) -> bool:
+    """Tell whether the import of a module is known to have executed what the text of this digest compiles to."""
+    code = executions.of_this_process().code_of(spec)
+    text = texts.of_this_process().get(content) if code is not None else None
+    if code is None or text is None:
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return bool(compile(text, code.co_filename, "exec", dont_inherit=True) == code)
+    except (SyntaxError, ValueError):
+        return False
 
 
 def _is_made_specially(module: ModuleType, path: str) -> bool:

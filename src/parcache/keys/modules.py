@@ -11,7 +11,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
@@ -134,15 +134,24 @@ class Packages(NamedTuple):
 AS_PLACED: Final = Packages()
 
 
+def running_main() -> Module | None:
+    """Return the main module of the program that runs here, or None when it has no file."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    if path is None or not os.path.isfile(path):
+        return None
+    return Module(logical_name("__main__"), os.path.abspath(path), party_of(path))
+
+
 class Finder:
     """Looks modules up by name along today's import path, and remembers what it found.
 
     Use a new one for each sweep: files may have come or gone in between. Not thread-safe.
     """
 
-    def __init__(self, packages: Packages = AS_PLACED) -> None:
+    def __init__(self, packages: Packages = AS_PLACED, main: Callable[[], Module | None] = running_main) -> None:
         importlib.invalidate_caches()
         self._packages = packages
+        self._main = main
         self._found: dict[str, Module | None] = {}
         self.trees: set[str] = set()
         self.has_asked_memory = False
@@ -168,11 +177,8 @@ class Finder:
         return found
 
     def main(self) -> Module | None:
-        """Return the running program's main module, or None when it has no file."""
-        path = getattr(sys.modules.get("__main__"), "__file__", None)
-        if path is None or not os.path.isfile(path):
-            return None
-        return Module(logical_name("__main__"), os.path.abspath(path), party_of(path))
+        """Return the program's main module, or None when it has no file."""
+        return self._main()
 
     def submodules(self, package: Module) -> Iterator[Module]:
         """Yield every module below a package, at any depth."""

@@ -7,7 +7,6 @@ source; so it counts by value, or the task cannot be keyed.
 
 from __future__ import annotations
 
-import ast
 import functools
 import logging
 import os
@@ -19,7 +18,6 @@ from enum import Enum
 from pathlib import PurePath
 from types import (
     BuiltinFunctionType,
-    CodeType,
     FunctionType,
     MemberDescriptorType,
     MethodType,
@@ -28,9 +26,11 @@ from types import (
 from typing import Any, Final, NamedTuple
 
 from parcache.errors import UnkeyableCodeError, UnkeyableConfigError
+from parcache.keys import texts, witness
 from parcache.keys.arrays import array_form
 from parcache.keys.bytecode import code_form
 from parcache.keys.canonical import encode
+from parcache.keys.definition import find
 from parcache.keys.globals import read_globals
 from parcache.keys.memory import Memory, is_found_by_name, leaf_form
 from parcache.keys.modules import Party, has_source, logical_name, party_of, qualified_name
@@ -230,9 +230,10 @@ class _Inspector:
         path = getattr(module, "__file__", None)
         first = function.__qualname__.partition(".")[0]
         if isinstance(path, str) and _is_same_file(code.co_filename, path):
-            self.roots.add((module_name, f"{first}@{code.co_firstlineno}"))
-            node = _definition(path, code) if party_of(path) is Party.FIRST else None
-            return normal_form(node) if node is not None else code_form(code)
+            found = find(_text(path), code, function.__qualname__) if party_of(path) is Party.FIRST else None
+            by_line = "" if found is not None and found.is_named else f"@{code.co_firstlineno}"
+            self.roots.add((module_name, f"{first}{by_line}"))
+            return normal_form(found.node) if found is not None else code_form(code)
         if has_source(module_name):
             self.roots.add((module_name, ""))  # what made it: exec somewhere in it, or a decorator
             is_foreign = not isinstance(path, str) or party_of(path) is not Party.FIRST
@@ -258,17 +259,15 @@ def _is_same_file(first: str, second: str) -> bool:
         return False
 
 
-def _definition(path: str, code: CodeType) -> ast.AST | None:
-    """Find the one definition that starts where the code does, or None."""
+def _text(path: str) -> bytes:
+    """Return the text that a loaded file was imported from, as far as that is known, else what stands there."""
+    known = witness.of_this_process().contents([os.path.abspath(path)])
+    for content in known.values():
+        text = texts.of_this_process().get(content)
+        if text is not None:
+            return text
     try:
         with open(path, "rb") as file:
-            tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
-        return None
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if node.name == code.co_name and first == code.co_firstlineno:
-                found.append(node)
-    return found[0] if len(found) == 1 else None
+            return file.read()
+    except OSError:
+        return b""

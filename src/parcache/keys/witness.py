@@ -2,10 +2,11 @@
 
 The fingerprint is taken from files; what runs is what the process imported, and a file can be edited in between.
 Storing the old code's result under the new code's key would be a wrong hit for ever after. A module counts as
-proven when one of these holds at a moment at which its file has the fingerprinted content:
+proven when one of these holds, the first two at a moment at which its file has the fingerprinted content:
 
 - the file has not changed since the process started (so it cannot have been imported from anything else);
-- the file has not changed since a moment at which the module was not imported yet.
+- the file has not changed since a moment at which the module was not imported yet;
+- what its import has executed was seen (``parcache.keys.executions``), and is what the content compiles to.
 
 Once proven, a loaded module stays proven for that content, whatever happens to its file later: that is what lets a
 sweep go on storing its results while its code is being edited. A reload makes a new module spec and voids the
@@ -26,8 +27,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from parcache.keys.code import Signature, Source, signature
-from parcache.keys.loading import has_content, links_changed_ns, runs_stale_bytecode
+from parcache.keys.code import Signature, Source, content_digest, signature
+from parcache.keys.loading import has_content, is_made_of, links_changed_ns, runs_stale_bytecode
 from parcache.keys.modules import Party, is_own, party_of
 
 # File times tick with the kernel's clock (up to 10 ms) and so does a process's start; an interpreter needs longer
@@ -113,6 +114,31 @@ class Witness:
         """Return the files whose loaded modules are not known to have the fingerprinted content."""
         with self._lock:
             return [] if self._is_settled(sources) else self._look(sources)
+
+    def contents(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Return, of the files that modules are imported from, what content is known to have been imported.
+
+        Those that are not loaded, or of which nothing is known, are left out.
+        """
+        with self._lock:
+            by_path = _by_path(sys.modules.copy().values())
+            found = {path: self._content(path, by_path[path]) for path in paths if path in by_path}
+            return {path: content for path, content in found.items() if content is not None}
+
+    def _content(self, path: str, modules: Sequence[ModuleType]) -> bytes | None:
+        for (proven_path, content), known in list(self._proven.items()):
+            if proven_path == path and all(
+                any(each is module and spec is getattr(module, "__spec__", None) for each, spec in known)
+                for module in modules
+            ):
+                return content
+        try:
+            before = signature(path)
+            with open(path, "rb") as file:
+                present = Source("", path, content_digest(file.read()), before)
+        except OSError:
+            return None
+        return present.content if all(self._is_module_proven(present, module, ()) for module in modules) else None
 
     def begin(self, sources: Sequence[Source]) -> Loaded:
         """Look at the sources before a job; return what is loaded, for ``end``."""
@@ -215,17 +241,20 @@ class Witness:
         proven = self._proven.setdefault((source.path, source.content), [])
         if any(known is module and known_spec is spec for known, known_spec in proven):
             return True
+        if not self._is_proven_by_times(source, module, now) and not is_made_of(spec, source.content):
+            return False
+        if module not in making:  # another thread may be about to read the file: it can still change before
+            proven.append((module, spec))
+        return True
+
+    def _is_proven_by_times(self, source: Source, module: ModuleType, now: Signature | None) -> bool:
         if now is None or not has_content(source, now):
             return False
         changed_ns = max(now[2], now[3], links_changed_ns(source.path))
         before_start = self.started_ns is not None and changed_ns <= self.started_ns + _TICK_NS
         if not before_start and self._unloaded.get(source.path) != now:
             return False
-        if runs_stale_bytecode(module, source.path, changed_ns):
-            return False
-        if module not in making:  # another thread may be about to read the file: it can still change before
-            proven.append((module, spec))
-        return True
+        return not runs_stale_bytecode(module, source.path, changed_ns)
 
 
 @lru_cache(maxsize=1)

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
+from parcache.progress.kinds import Progress
 from parcache.progress.plain import NoDisplay, line_display, notebook_display
-from parcache.progress.snapshot import Display, Progress
+from parcache.progress.snapshot import Display
 
 log = logging.getLogger("parcache")
 

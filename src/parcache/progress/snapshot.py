@@ -3,17 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import NamedTuple, Protocol
-
-
-class Progress(Enum):
-    """How progress is shown: ``auto`` is ``rich`` on a terminal, else ``plain``."""
-
-    AUTO = "auto"
-    RICH = "rich"
-    PLAIN = "plain"
-    OFF = "off"
 
 
 class RunningJob(NamedTuple):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from parcache.progress.snapshot import Snapshot
+if TYPE_CHECKING:
+    from parcache.progress.snapshot import Snapshot
 
 
 def duration(seconds: float) -> str:
@@ -81,6 +82,8 @@ def cells(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
     if text.isascii():
         return len(text)
+    import unicodedata  # the end of a sweep has none
+
     return sum(2 if unicodedata.east_asian_width(each) in "WF" else not unicodedata.combining(each) for each in text)
 
 

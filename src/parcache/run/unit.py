@@ -17,6 +17,7 @@ from parcache.run.parts import Packed, Part
 from parcache.store.store import Store
 
 if TYPE_CHECKING:
+    from parcache.keys.fingerprint import Asked
     from parcache.run.audit import Closure
 
 
@@ -28,6 +29,7 @@ class Brief:
     each ticket's own. ``refusal`` says why nothing is to be published at all. ``closure`` is there where the jobs are
     audited. ``scope`` is None where what jobs read does not count. ``excluded`` are packages whose
     code the caller vouches for. ``executes_files``: the code may execute files without importing them.
+    ``asked`` takes the fingerprint again; None where nothing can.
     """
 
     store: Store
@@ -40,6 +42,7 @@ class Brief:
     scope: Scope | None = None
     excluded: tuple[str, ...] = ()
     executes_files: bool = False
+    asked: Asked | None = None
 
 
 class Ticket(NamedTuple):

@@ -31,6 +31,7 @@ class Watch:
         self._ticket = ticket
         self._brief = brief
         self._auditor = auditor
+        self._since = 0
         self.trace: Trace | None = None
         self.run_time_s = 0.0
         self.stored = NOT_ASKED
@@ -53,6 +54,7 @@ class Watch:
         watcher = witness.of_this_process()
         if sources is not None:
             executions.of_this_process().enable()
+            self._since = executions.of_this_process().now()
         before = watcher.begin(sources) if sources is not None else None
         reading = None
         if brief.scope is not None:
@@ -95,8 +97,8 @@ class Watch:
     def _publish(self, ticket: Ticket, brief: Brief, seen: witness.Seen, reading: Reading | None, value: Any) -> Stored:
         reason = (
             brief.refusal
-            or witness.refusal(seen.unproven)
-            or _doubt(brief)
+            or _unproven_refusal(brief, ticket, seen)
+            or _doubt(brief, self._since)
             or _strangers_refusal(seen.strangers)
             or _distributions_refusal(brief.distributions)
             or _audit_refusal(self.trace)
@@ -142,11 +144,20 @@ def _end_fork_of(own: int, error: BaseException | None) -> None:
 _BOUNDARY: Final = Watch._timed.__code__
 
 
-def _doubt(brief: Brief) -> str:
+def _unproven_refusal(brief: Brief, ticket: Ticket, seen: witness.Seen) -> str:
+    if seen.unproven and brief.asked is not None and brief.sources is not None:
+        from parcache.keys.retaken import of_witness  # only where somebody edits: all that walks is loaded
+
+        if of_witness(witness.of_this_process()).is_same(brief.asked, ticket.key.code, brief.sources):
+            return ""
+    return witness.refusal(seen.unproven)
+
+
+def _doubt(brief: Brief, since: int) -> str:
     if brief.sources is None:
         return ""
     started_ns = witness.of_this_process().started_ns
-    return doubt(brief.sources, by_hand=brief.executes_files, started_ns=started_ns)
+    return doubt(brief.sources, by_hand=brief.executes_files, started_ns=started_ns, since=since)
 
 
 def _strangers_refusal(strangers: Sequence[str]) -> str:

@@ -22,7 +22,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from functools import lru_cache
 from typing import NamedTuple
@@ -101,7 +100,7 @@ class StorePaths(NamedTuple):
 
     def scratch(self, name: str) -> str:
         """Return a file name nobody else uses; it tells who left it, should it be left behind."""
-        return f"{self.tmp}/{name}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}"
+        return f"{self.tmp}/{name}.{_host()}-{os.getpid()}-{os.urandom(6).hex()}"
 
     def scratch_owner(self, name: str) -> int | None:
         """Return which process of this host has made a file of ``tmp``, by its name; None where none has."""

@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import xxhash
 
@@ -40,8 +40,10 @@ from parcache.store.entry import (
     unpack_whole,
 )
 from parcache.store.files import put
-from parcache.store.memo import DigestMemo
 from parcache.store.paths import StorePaths
+
+if TYPE_CHECKING:
+    from parcache.store.memo import DigestMemo
 
 log = logging.getLogger(__name__)
 
@@ -206,6 +208,8 @@ class Store(NamedTuple):
 
     def digest_memo(self, *, writable: bool) -> DigestMemo:
         """Return what keeps the digests of large files from one sweep to the next."""
+        from parcache.store.memo import DigestMemo  # where jobs have read files
+
         return DigestMemo(self.paths, writable)
 
     def list_of(self, watched: bytes) -> bytes | None:

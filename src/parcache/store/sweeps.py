@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -121,7 +120,7 @@ def lines_of(kind: str, jobs: Sequence[Any], *, before: Sequence[Any] = ()) -> I
 
 def new_name(paths: StorePaths, started_ns: int) -> str:
     """Return the file of a new record; names sort by time."""
-    return os.path.join(paths.sweeps, f"{started_ns:020d}-{secrets.token_hex(3)}.log")
+    return os.path.join(paths.sweeps, f"{started_ns:020d}-{os.urandom(3).hex()}.log")
 
 
 def append(path: str, lines: Iterable[bytes]) -> None:

@@ -9,7 +9,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from parcache.backends import machine
-from parcache.backends.dask.settings import PREFIX, Settings, memory_bytes, read_resources, read_settings
+from parcache.backends.dask.settings import (
+    PREFIX,
+    Settings,
+    memory_bytes,
+    number_of_local_workers,
+    read_resources,
+    read_settings,
+    threads_of_worker,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -72,9 +80,11 @@ class DaskBackend:
 
     @property
     def workers(self) -> int:
-        """How many calls are executed at a time: those that there will be, as far as is known."""
-        found = self._connection.threads if self._connection is not None else 0
-        return max(found, self._expected())
+        """How many calls are executed at a time: by the workers that there will be, as far as is known."""
+        found = self._connection.watch if self._connection is not None else None
+        threads, workers = (found.threads, found.workers) if found is not None else (0, 0)
+        each = threads // workers if workers else threads_of_worker(self._settings)
+        return max(threads, 1, self._expected() * each)
 
     @property
     def capacity(self) -> int:
@@ -84,14 +94,13 @@ class DaskBackend:
     def _expected(self) -> int:
         settings = self._settings
         if settings.adapt is not None:
-            return settings.adapt.maximum * (settings.threads_per_worker if settings.target is None else 1)
+            return settings.adapt.maximum
         if settings.scale is not None:
             return settings.scale
         if settings.target is None and settings.is_ours:
-            from parcache.backends.dask.clusters import number_of_local_workers
-
-            return number_of_local_workers(settings) * settings.threads_per_worker
-        return 1 if self._connection is not None else machine.cores()
+            return number_of_local_workers(settings)
+        # Before there is a connection, nothing is known of a cluster but that it will have some.
+        return 0 if self._connection is not None else machine.cores()
 
     def settle(self, place: Place) -> None:
         """Take the app's name: the dashboard shows it."""

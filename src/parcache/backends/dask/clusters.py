@@ -9,10 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from parcache.backends import machine
 from parcache.backends.dask.quiet import without_main, without_terminal
-from parcache.backends.dask.settings import PREFIX, Settings, cluster_class
-from parcache.backends.slots import number_of_workers
+from parcache.backends.dask.settings import PREFIX, Settings, cluster_class, number_of_local_workers
 from parcache.errors import SettingError
 
 log = logging.getLogger("parcache")
@@ -60,11 +58,6 @@ def _kind_and_arguments(
         "silence_logs": settings.log_level,
         "local_directory": folder.name,
     }
-
-
-def number_of_local_workers(settings: Settings) -> int:
-    """Return how many workers a local cluster has."""
-    return number_of_workers(settings.workers, max(1, machine.cores() // settings.threads_per_worker), 0)
 
 
 def scale(cluster: Any, settings: Settings) -> None:

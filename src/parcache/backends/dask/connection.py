@@ -47,11 +47,6 @@ class Connection:
             self.close()
             raise
 
-    @property
-    def threads(self) -> int:
-        """How many calls the workers execute at a time, as far as is known."""
-        return self._watch.threads
-
     def _open(self, assigned: relay.Assignment) -> None:
         import dask
         import distributed  # noqa: F401 # configures its logging when it is imported, not later
@@ -75,9 +70,9 @@ class Connection:
         client.register_plugin(relay.plugin(assigned))
         if cluster is not None:
             clusters.scale(cluster, self._settings)
-        self._watch = Watch(client, cluster, self.calls, self._settings)
-        self._exits.callback(self._watch.stop)
-        self._watch.start()
+        self.watch = Watch(client, cluster, self.calls, self._settings)
+        self._exits.callback(self.watch.stop)
+        self.watch.start()
         log.info("Dask dashboard: %s", client.dashboard_link)
 
     def close(self) -> None:

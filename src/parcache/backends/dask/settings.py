@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from parcache.backends.slots import check_workers, seconds, whole_number
+from parcache.backends import machine
+from parcache.backends.slots import check_workers, number_of_workers, seconds, whole_number
 from parcache.errors import BackendNotInstalledError, SettingError
 
 PREFIX: Final = "hydra.launcher.backend"
@@ -119,6 +120,22 @@ def read_resources(key: str, found: object) -> dict[str, float]:
         if not isinstance(name, str) or type(amount) not in (int, float) or not amount >= 0:
             raise SettingError(key, found, "a mapping of resources to amounts, such as {GPU: 1}")
     return {name: amount for name, amount in found.items() if amount}
+
+
+def number_of_local_workers(settings: Settings) -> int:
+    """Return how many workers a local cluster has."""
+    return number_of_workers(settings.workers, max(1, machine.cores() // settings.threads_per_worker), 0)
+
+
+def threads_of_worker(settings: Settings) -> int:
+    """Return how many threads a worker will have, as far as the settings tell before the first one is there."""
+    if settings.target is None:
+        return settings.threads_per_worker if settings.is_ours else 1
+    given = settings.arguments
+    threads = given.get("threads_per_worker")
+    if type(threads) is not int and type(given.get("cores")) is int:  # dask-jobqueue shares them among its processes
+        threads = given["cores"] // max(1, given.get("processes") or 1)
+    return max(1, threads) if type(threads) is int else 1
 
 
 def memory_bytes(settings: Settings) -> int | None:

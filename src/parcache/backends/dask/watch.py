@@ -41,7 +41,9 @@ class Watch:
         self._without_s: float | None = None
         self._fewer_s: float | None = None
         self._most = 0
-        self.threads: int = sum(client.nthreads().values())
+        found = client.nthreads()
+        self.workers = len(found)
+        self.threads: int = sum(found.values())
         """Of all workers."""
 
     def start(self) -> None:
@@ -67,7 +69,7 @@ class Watch:
             await asyncio.sleep(_LOOK_S)
             with suppress(OSError):  # where the scheduler is gone, the calls are told
                 found = await self._client.nthreads()
-                self.threads = sum(found.values())
+                self.workers, self.threads = len(found), sum(found.values())
                 self._calls.lose(set(found))
                 self._replace(len(found))
                 if await self._is_hopeless(found):
