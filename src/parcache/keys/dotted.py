@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 _DOTTED: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+", re.ASCII)
+_EXTERNAL: Final = re.compile(r"(?:ext|cfg)://")  # in a logging config
 _ENTRY_POINT: Final = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):(?!//)(\S+)", re.ASCII)
 _FILE: Final = re.compile(r"[\w./-]*[\w-]\.py\b")
 _TARGET: Final = re.compile(r"_target_['\"]?\s*[:=]\s*['\"]?([\w.]*)", re.ASCII)
@@ -17,6 +18,7 @@ _PREFIX: Final = re.compile(r"((?:[^\W\d]\w*\.)+)(?:[{%].*)?", re.ASCII)
 
 def dotted_names(text: str) -> Iterator[str]:
     """Yield the text if it reads like a dotted name of two parts or more, or a ``module:attribute`` as one."""
+    text = _EXTERNAL.sub("", text, count=1) if "://" in text else text
     if _DOTTED.fullmatch(text):
         yield text
     entry_point = _ENTRY_POINT.fullmatch(text)
