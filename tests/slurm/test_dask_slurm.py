@@ -102,6 +102,20 @@ def test_dask_on_slurm_loses_a_worker_and_runs_its_job_elsewhere(swept: Project,
     assert processes_of(swept) == []
 
 
+def test_dask_on_slurm_that_loses_all_workers_asks_for_others(swept: Project, queue: Cluster) -> None:
+    """A Slurm job that ends before the sweep, as one does whose time is up, is replaced."""
+    swept.env["DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT"] = "1s"
+    running = swept.start(*DASK, "hydra.launcher.backend.scale=1", "x=range(3)", "waits=true")
+    wait_for(lambda: swept.executions().count("1") == 1, "job 1 runs", PATIENCE_S)
+    (first,) = (line.split()[0] for line in queue.queue())
+    queue.run("scancel", first)
+    wait_for(lambda: swept.executions().count("1") == 2, "it runs again", PATIENCE_S)
+    assert [line.split()[0] for line in queue.queue() if "RUNNING" in line] != [first]
+    Path(f"{swept.runs}.go").touch()
+    assert "3 jobs: 0 hits, 3 misses, 0 failed" in running.finish().check().summary
+    wait_for_empty(queue)
+
+
 def _runs_a_job(queue: Cluster, job: str, project: Project) -> bool:
     """Tell whether one of parcache's processes that belong to a Slurm job is at work: it has opened the job's log."""
     wanted = f"SLURM_JOB_ID={job}".encode()

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _LOOK_S: Final = 1.0
-# Workers that are gone for so long are asked for again: a cluster of a fixed size does not do so itself.
-_REPLACE_S: Final = 20.0
+# Workers that are gone for so long are asked for again: a cluster of a fixed size does not do so itself. It takes them
+# for gone only after a time of its own.
+_REPLACE_S: Final = 5.0
 
 
 class Watch:
@@ -41,6 +42,7 @@ class Watch:
         self._without_s: float | None = None
         self._fewer_s: float | None = None
         self._most = 0
+        self._replace_s = _REPLACE_S + _gone_after_s()
         found = client.nthreads()
         self.workers = len(found)
         self.threads: int = sum(found.values())
@@ -83,7 +85,7 @@ class Watch:
             self._fewer_s = None
         elif self._fewer_s is None:
             self._fewer_s = now_s
-        elif now_s - self._fewer_s > _REPLACE_S:
+        elif now_s - self._fewer_s > self._replace_s:
             self._fewer_s = now_s
             with suppress(Exception):
                 self._cluster.scale(wanted)
@@ -115,3 +117,10 @@ class Watch:
         if not workers:
             told = await asyncio.to_thread(clusters.state, self._cluster)
         self._calls.fail_all(NoDaskWorkerError(self._settings.name, waited_s, told))
+
+
+def _gone_after_s() -> float:
+    import dask
+    from dask.utils import parse_timedelta
+
+    return float(parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout")))

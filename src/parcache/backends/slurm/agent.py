@@ -40,6 +40,7 @@ _MAX_BUSY_PAUSE_S: Final = 2.0
 _NOTED_S: Final = 0.2
 # Slurm signals a whole allocation, but not all of its processes at the same moment.
 _SIGNALS_APART_S: Final = 0.5
+_ASK_S: Final = 3.0
 _OWNER_SILENT_S: Final = 180.0
 _LAST_S: Final = 5.0
 # Slurm announces the end of a time limit up to a minute early; who began within the first tenth had it all.
@@ -97,6 +98,7 @@ class Agent:
         self._longest_s = 0.0
         self._started_s = time.monotonic()
         self._wish: Wish | None = None
+        self._asked_s, self._found_alone = float("-inf"), False
         self._wake_fd, self._waker_fd = os.pipe()
         os.set_blocking(self._wake_fd, False)
         os.set_blocking(self._waker_fd, False)
@@ -169,7 +171,13 @@ class Agent:
         return self._orders.idle_s if not self._is_alone() else 0.0
 
     def _is_alone(self) -> bool:
-        """Tell whether nobody is there who would submit anything."""
+        """Tell whether nobody is there who would submit anything; asked now and then."""
+        if time.monotonic() - self._asked_s > _ASK_S:
+            self._asked_s = time.monotonic()
+            self._found_alone = self._has_no_owner()
+        return self._found_alone
+
+    def _has_no_owner(self) -> bool:
         return bool(self._spool.owner().get("is_detached")) or self._spool.silence_s() > _OWNER_SILENT_S
 
     def _may_take(self) -> bool:
@@ -276,9 +284,8 @@ class Agent:
         limit_s = orders.timeout_s
         is_timeout = limit_s is not None and self._started_s + limit_s - now_s <= orders.signal_delay_s + _EARLY_S
         if is_timeout and self._taken_s.get(call.number, 0.0) - self._started_s > _LATE * (limit_s or 0.0):
-            self._spool.give_back(
-                self._group, claim, attempt=call.attempt
-            )  # others had used up the time: no fault of its
+            # Others had used up the time: that does not count.
+            self._spool.give_back(self._group, claim, attempt=call.attempt)
         elif call.attempt < orders.retries:
             self._spool.give_back(self._group, claim, attempt=call.attempt + 1)
         else:
