@@ -201,10 +201,10 @@ def test_results_are_saved_by_part(tmp_path: Path) -> None:
     assert as_json(part, {}, [])["grids"][0]["rows"] == (("a crash", ("19",)),)
 
 
-def test_makespan_is_that_of_the_longest_first() -> None:
-    """Each worker that is free takes the longest job that is left."""
-    assert makespan((1.0, 3.0, 2.0, 4.0), 2) == 5.0
-    assert makespan((7.0, 1.0, 1.0), 2) == 7.0
+def test_makespan_is_that_of_workers_who_take_the_next_job() -> None:
+    """Whoever is free first takes it."""
+    assert makespan((4.0, 3.0, 2.0, 1.0), 2) == 5.0
+    assert makespan((1.0, 1.0, 7.0), 2) == 8.0
 
 
 def test_run_times_of_sleeping_jobs_are_from_one_to_ten_seconds() -> None:
