@@ -87,9 +87,9 @@ def test_cluster_down_ends_every_process_and_removes_the_folder(spare: Cluster) 
     """Daemons, the steps of jobs and the jobs themselves are gone."""
     spare.up(accounting=False)
     spare.run("sbatch", "--output=/dev/null", "--wrap=sleep 300")
-    wait_for(lambda: any("RUNNING" in line for line in spare.queue()), "running", 20)
+    # Slurm tells of a job before its processes are there.
+    wait_for(lambda: len(spare.daemons.strays()) > 5, "the job's processes", 60)
     running = spare.daemons.strays()
-    assert len(running) > 5
     spare.down()
     assert [pid for pid in running if started_at(pid)] == []
     assert not spare.folder.exists()
