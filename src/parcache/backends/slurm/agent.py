@@ -147,6 +147,8 @@ class Agent:
     def _work(self) -> bool:
         pause_s, idle_since_s = _MIN_PAUSE_S, time.monotonic()
         while True:
+            if self._wish is None and self._time_is_over():
+                self._wish = Wish.REQUEUE  # Slurm's signal does not reach what runs without srun
             if self._wish is not None:
                 return self._end()
             closing = self._spool.closing()
@@ -184,12 +186,20 @@ class Agent:
         limit = self._orders.limit
         return (limit is None or len(self._taken_s) < limit) and not self._is_short_of_time()
 
+    def _time_is_over(self) -> bool:
+        return time.monotonic() > self._over_s
+
     def _is_short_of_time(self) -> bool:
         """Tell whether another call like the longest so far would not come to its end."""
-        if self._orders.timeout_s is None or not self._taken_s:
-            return False
-        over_s = self._started_s + self._orders.timeout_s - self._orders.signal_delay_s
-        return time.monotonic() + self._longest_s > over_s
+        return bool(self._taken_s) and time.monotonic() + self._longest_s > self._over_s
+
+    @property
+    def _over_s(self) -> float:
+        """When the end of the task's time is announced, as far as its limit is known."""
+        orders = self._orders
+        if orders.timeout_s is None:
+            return float("inf")
+        return self._started_s + orders.timeout_s - orders.signal_delay_s
 
     def _take_up(self) -> bool:
         """Take as many calls as there are free workers; return whether there was one."""
