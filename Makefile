@@ -1,7 +1,7 @@
 # Every command sets up what it needs below .venv or .venv-bench*. Without make: python3 tools/dev.py demo (or test, …).
 PYTHON ?= python3
 
-.PHONY: demo test lint fuzz fuzz-code bench bench-edits slurm-install slurm-up slurm-down slurm-env clean
+.PHONY: demo test lint fuzz fuzz-code bench bench-edits bench-slurm slurm-install slurm-up slurm-down slurm-env clean
 demo:
 	@$(PYTHON) tools/dev.py demo $(foreach flag,$(DEVFLAGS),'$(flag)')
 test:
@@ -20,6 +20,9 @@ bench:
 # Which edits other caching tools notice: a quarter of an hour. One tool: BENCHFLAGS='--tools joblib'
 bench-edits:
 	@$(PYTHON) tools/dev.py bench-edits $(foreach flag,$(DEVFLAGS),'$(flag)') $(BENCHFLAGS)
+# Sweeps on a real Slurm that it brings up (root, Slurm's packages), minutes. Without slurmdbd: BENCHFLAGS=--no-accounting
+bench-slurm:
+	@$(PYTHON) tools/dev.py bench-slurm $(foreach flag,$(DEVFLAGS),'$(flag)') $(BENCHFLAGS)
 # A real Slurm on this machine, for root on Debian: make slurm-install slurm-up, then eval "$(make -s slurm-env)"
 slurm-install slurm-up slurm-down slurm-env: slurm-%:
 	@$(PYTHON) tools/dev.py slurm $* $(SLURMFLAGS)

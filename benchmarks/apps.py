@@ -90,6 +90,7 @@ class App:
         hits: int,
         program: str = "app.py",
         env: dict[str, str] | None = None,
+        keep: Path | None = None,
     ) -> Run:
         """Sweep with parcache and a store of choice.
 
@@ -97,7 +98,7 @@ class App:
             FailedRunError: As above, or there were more or fewer hits, or failures.
         """
         surroundings = {"PARCACHE_DIR": str(store), **(env or {})}
-        run = self._sweep(program, jobs, ("hydra/launcher=parcache", *overrides), surroundings, None)
+        run = self._sweep(program, jobs, ("hydra/launcher=parcache", *overrides), surroundings, keep)
         found = [tuple(map(int, match)) for match in _SUMMARY.findall(run.output)]
         if found != [(jobs, hits, jobs - hits, 0)]:
             raise FailedRunError(

@@ -25,6 +25,7 @@ class Options:
     rounds: int | None = None
     results: Path = _RESULTS
     work: Path = _WORK
+    accounting: bool = True
 
     def rounds_or(self, usual: int, quick: int) -> int:
         """Return how many rounds to run: what was asked for, else a part's usual or quick number."""
@@ -43,9 +44,12 @@ def read_options(arguments: Sequence[str], part: str | None = None) -> Options:
     parser.add_argument("--rounds", type=_positive, help="rounds of each part, instead of its own choice")
     parser.add_argument("--results", type=Path, default=_RESULTS, help="the JSON file (default: %(default)s)")
     parser.add_argument("--work", type=Path, default=_WORK, help="where to sweep (default: %(default)s)")
+    if part == "slurm":
+        parser.add_argument("--no-accounting", action="store_true", help="a Slurm without slurmdbd")
     found = parser.parse_args(arguments)
     parts = (part,) if part is not None else _chosen(found.only, found.profile)
-    return Options(parts, found.quick, found.scale, found.sizes, found.rounds, found.results, found.work)
+    accounting = not getattr(found, "no_accounting", False)
+    return Options(parts, found.quick, found.scale, found.sizes, found.rounds, found.results, found.work, accounting)
 
 
 def _chosen(only: tuple[str, ...] | None, profile: bool) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ _PACKAGES: Final = (
     "hydra-joblib-launcher",
     "hydra-submitit-launcher",
     "submitit",
+    "distributed",
+    "dask-jobqueue",
     "joblib",
     "diskcache",
     "exca",

@@ -17,6 +17,7 @@ from benchmarks.options import PARTS, read_options
 from benchmarks.order import MIXES, scaled
 from benchmarks.report import as_json, quantity, render, render_finding, render_grid, render_table, save
 from benchmarks.series import Finding, Goal, Grid, Part, Series, Table, differences, ratios, sums
+from benchmarks.slurm import cost_of_a_job, makespan, run_times
 from benchmarks.startup import least_of_each
 
 pytestmark = pytest.mark.any_hydra
@@ -198,3 +199,37 @@ def test_results_are_saved_by_part(tmp_path: Path) -> None:
     part.grids.append(Grid("counted", ("ours",), (("a crash", ("19",)),)))
     assert "counted" in render(part)
     assert as_json(part, {}, [])["grids"][0]["rows"] == (("a crash", ("19",)),)
+
+
+def test_makespan_is_that_of_workers_who_take_the_next_job() -> None:
+    """Whoever is free first takes it."""
+    assert makespan((4.0, 3.0, 2.0, 1.0), 2) == 5.0
+    assert makespan((1.0, 1.0, 7.0), 2) == 8.0
+
+
+def test_run_times_of_sleeping_jobs_are_from_one_to_ten_seconds() -> None:
+    """They are the same each time, and in no order."""
+    seconds = run_times(20, quick=False)
+    assert (min(seconds), max(seconds)) == (1.0, 10.0)
+    assert seconds == run_times(20, quick=False)
+    assert list(seconds) not in (sorted(seconds), sorted(seconds, reverse=True))
+
+
+def test_cost_of_a_job_is_counted_from_the_first_end_to_the_last(tmp_path: Path) -> None:
+    """What came before the first worker was there is not in it; one line may tell of several jobs."""
+    lines = [
+        {"time": 1.0, "state": "running", "jobs": [0]},
+        {"time": 10.0, "state": "completed", "jobs": [0]},
+        {"time": 12.0, "state": "completed", "jobs": [1, 2, 3, 4]},
+    ]
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert cost_of_a_job(journal) == 0.5
+
+
+def test_options_of_the_slurm_part_may_leave_out_accounting() -> None:
+    """No other part knows that."""
+    assert not read_options(["--no-accounting"], "slurm").accounting
+    assert read_options([], "slurm").accounting
+    with pytest.raises(SystemExit):
+        read_options(["--no-accounting"])

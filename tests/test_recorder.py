@@ -387,17 +387,20 @@ def test_reading_unstored_leaves_out_what_is_no_import(folder: Path, store: Stor
     assert published(store, folder, lambda _: None) == ()
 
 
-def test_watch_leaves_the_jobs_own_source_to_the_fingerprint(store: Store, folder: Path) -> None:
-    """A file that counts as code does not count as data as well, however the job reads it."""
+@pytest.mark.parametrize(("reader", "counts"), [("/env/lib/site-packages/logger.py", False), ("read.py", True)])
+def test_watch_leaves_the_jobs_own_source_to_the_fingerprint(
+    store: Store, folder: Path, reader: str, counts: bool
+) -> None:
+    """A file that counts as code is data as well only where the project's own code reads it."""
     (folder / "task.py").write_text("x = 1\n")
     source: Any = SimpleNamespace(path=str(folder / "task.py"))
     scope = Scope(str(folder), store.paths.root)
-    for sources, expected in (((source,), b""), ((), b"task.py")):
+    for sources, expected in (((source,), counts), ((), True)):
         reading = Reading(scope, store, str(folder / "own"), (), sources)
         reading.start()
-        open("task.py").close()
+        exec(compile("open('task.py').close()", reader, "exec"), {"__name__": "reader"})
         reading.stop()
-        assert expected in reading.result().watched
+        assert (b"task.py" in reading.result().watched) is expected
 
 
 def test_reading_in_the_projects_own_folder_counts(store: Store, folder: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcache.backends import Backend, create
-from parcache.errors import JobTimeoutError, NoWorkerError
+from parcache.errors import JobTimeoutError, NoWorkerError, SlurmEndedError
 from parcache.model import NOT_ASKED, Entry, Key, Outcome
 from parcache.run.limits import Limits, Policy
 from parcache.run.marks import Marker, Marks
@@ -327,8 +327,16 @@ def test_schedule_units_that_a_worker_did_not_start_are_sent_again_in_order() ->
 class Deadly(StubBackend):
     """Executes at once, and dies over units as often as is said of each; ``marked``: it notes what it runs."""
 
-    def __init__(self, deaths: dict[int, int], *, marked: bool = True, stillbirths: int = 0) -> None:
+    def __init__(
+        self,
+        deaths: dict[int, int],
+        *,
+        marked: bool = True,
+        stillbirths: int = 0,
+        death: Callable[[int], BaseException] = lambda number: BrokenExecutor(f"over {number}"),
+    ) -> None:
         super().__init__(1)
+        self._death = death
         self.deaths = Counter(deaths)
         self.ran: Counter[int] = Counter()
         self.sizes: list[int] = []
@@ -348,7 +356,7 @@ class Deadly(StubBackend):
             self.ran[each.number] += 1
             if self.deaths[each.number]:
                 self.deaths[each.number] -= 1
-                future.set_exception(BrokenExecutor(f"over {each.number}"))
+                future.set_exception(self._death(each.number))
                 return future
         future.set_result(function(argument))
         return future
@@ -377,6 +385,19 @@ def test_schedule_unit_that_kills_its_worker_twice_is_not_tried_a_third_time(ret
     failed = [event for event in told if isinstance(event, Outcome) and event.error is not None]
     assert [(event.number, str(event.error)) for event in failed] == [(3, "over 3")]
     assert backend.ran[3] == 2
+
+
+@pytest.mark.parametrize(("state", "runs"), [("TIMEOUT", 1), ("CANCELLED", 1), ("OUT_OF_MEMORY", 1), ("NODE_FAIL", 2)])
+@pytest.mark.parametrize("retries", [0, 1])
+def test_schedule_unit_that_a_scheduler_ended_for_its_own_sake_runs_again_only_by_retries(
+    state: str, runs: int, retries: int
+) -> None:
+    """Whoever asked for too little, or was cancelled, would come to the same; whose node failed would not."""
+    backend = Deadly({3: 99}, death=lambda number: SlurmEndedError("12_0", state, ""))
+    told = events(backend, short, 6, Limits(retries=retries))
+    failed = [event for event in told if isinstance(event, Outcome) and event.error is not None]
+    assert [event.number for event in failed] == [3]
+    assert backend.ran[3] == max(runs, 1 + retries)
 
 
 def test_schedule_unit_that_published_before_its_worker_died_is_recovered() -> None:

@@ -37,6 +37,8 @@ OWN: dict[str, Any] = {
 class Told:
     """A cluster that takes everything, or refuses it."""
 
+    name = "told"
+
     def __init__(self) -> None:
         self.submitted: list[tuple[str, int]] = []
         self.refusal: SubmissionError | None = None

@@ -18,6 +18,7 @@ from parcache.backends import About, Place, create
 from parcache.backends.slurm.backend import SlurmBackend
 from parcache.backends.slurm.others import Attached
 from parcache.errors import BackendNotInstalledError, ElsewhereError, SettingError, WorkerDiedError
+from tests.conftest import Project
 
 pytestmark = pytest.mark.any_hydra
 
@@ -70,7 +71,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
 
 def spools(tmp_path: Path) -> list[str]:
     folder = tmp_path / "store" / "slurm"
-    return sorted(os.listdir(folder)) if folder.exists() else []
+    return sorted(os.listdir(folder)) if folder.is_dir() else []
 
 
 # What jobs do.
@@ -373,6 +374,16 @@ def test_detached_sweep_leaves_its_jobs_and_says_how_to_follow_them(start: Start
     assert isinstance(future.exception(DEADLINE_S), ElsewhereError)
 
 
+def test_store_that_cannot_be_written_to_costs_no_job(start: Start, tmp_path: Path) -> None:
+    """The spool is then in the sweep's directory: only other sweeps do not find it."""
+    (tmp_path / "store").write_text("not a folder")
+    backend = start()
+    (future,) = submitted(backend, twice, [2])
+    assert future.result(DEADLINE_S)[0] == 4
+    assert backend._spool is not None
+    assert backend._spool.folder.startswith(str(tmp_path / "sweep" / ".slurm"))
+
+
 def test_detached_sweep_without_a_store_is_refused(tmp_path: Path) -> None:
     """Nobody would be there to take the results."""
     backend = create("slurm", {"cluster": "local", "detach": True})
@@ -400,6 +411,23 @@ def test_debug_cluster_runs_jobs_in_this_process(tmp_path: Path) -> None:
     assert isinstance(backend.submit(end_like, "sys.exit").exception(0), SystemExit)
     backend.stop(cancel=False)
     assert calls == ["initialized"]
+
+
+def test_sweep_on_a_local_cluster_is_one_like_any_other(project: Project) -> None:
+    """Its results are stored by the tasks, and hits of any backend."""
+    options = ["hydra/launcher=parcache", "hydra/launcher/backend=slurm", "hydra.launcher.backend.cluster=local"]
+    command = ["-m", "x=1,2,3", *options]
+    assert project.run(*command).check().summary.startswith("3 jobs: 0 hits, 3 misses, 0 failed")
+    assert sorted(project.executions()) == ["1", "2", "3"]
+    assert project.run("-m", "x=1,2,3", "hydra/launcher=parcache").check().summary.startswith("3 jobs: 3 hits")
+    assert os.listdir(project.folder / ".parcache" / "backends" / "slurm") == []
+
+
+def test_sweep_on_the_debug_cluster_runs_in_the_sweeping_process(project: Project) -> None:
+    """One job after the other."""
+    options = ["hydra/launcher=parcache", "hydra/launcher/backend=slurm", "hydra.launcher.backend.cluster=debug"]
+    assert project.run("-m", "x=1,2", *options).check().summary.startswith("2 jobs: 0 hits, 2 misses, 0 failed")
+    assert project.executions() == ["1", "2"]
 
 
 def test_machine_without_slurm_is_told_before_anything_is_submitted(

@@ -22,7 +22,7 @@ def main() -> int:
         description=__doc__, epilog="Other arguments go to pytest, to the benchmarks, to slurm.", allow_abbrev=False
     )
     parser.add_argument(
-        "command", choices=["demo", "test", "lint", "fuzz", "fuzz-code", "bench", "bench-edits", "slurm"]
+        "command", choices=["demo", "test", "lint", "fuzz", "fuzz-code", "bench", "bench-edits", "bench-slurm", "slurm"]
     )
     parser.add_argument("--venv", type=Path, help="where the environment lies (default: .venv, .venv-bench…)")
     parser.add_argument("--hydra", default="", help="a version specifier such as '<1.4' or '==1.4.0rc3'")
@@ -42,6 +42,9 @@ def main() -> int:
     if options.command == "bench-edits":
         python = environment(options.venv or ROOT / ".venv-bench-edits", options.hydra, "bench-edits")
         return run(python, "-m", "benchmarks.edits", *rest)
+    if options.command == "bench-slurm":
+        python = environment(options.venv or ROOT / ".venv-bench-slurm", options.hydra, "bench,slurm,dask")
+        return run(python, "-m", "benchmarks.slurm", *rest)
     python = environment(options.venv or ROOT / ".venv", options.hydra, "test,lint,examples")
     if options.command == "demo":
         return demo(python)

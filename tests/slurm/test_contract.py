@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 from parcache.testing import BackendContract
 from tests.conftest import Project
 from tests.slurm.cluster import Cluster
-from tests.slurm.daemons import wait_for
-from tests.slurm.sweeps import PATIENCE_S, finished, jobs_of, release, sweep, sweeping, wait_for_empty_queue
+from tests.slurm.sweeps import jobs_of, sweep, wait_for_empty_queue
 from tests.sweeping import numbers, processes_of
 
 BACKEND = "hydra.launcher.backend"
@@ -64,22 +60,3 @@ def test_policy_stop_ends_what_runs_and_takes_back_what_waits(deeds: Project, cl
     assert numbers(deeds.folder / "out", "failed") == [0]
     wait_for_empty_queue(cluster)
     assert processes_of(deeds) == []
-
-
-def test_interrupt_cancels_what_slurm_has_and_the_next_sweep_goes_on(deeds: Project, cluster: Cluster) -> None:
-    """Ctrl-C ends the sweep with 130 and empties the queue; what was done is kept."""
-    names = ["healthy", "healthy", *["waits"] * 7]
-    with sweeping(deeds, f"{BACKEND}.array_parallelism=3", jobs_of(*names)) as process:
-        wait_for(lambda: len(deeds.entries()) == 2 and len(deeds.executions()) >= 4, "two are done", PATIENCE_S)
-        os.killpg(process.pid, signal.SIGINT)
-        code, out = finished(process)
-    assert code == 130, out
-    assert "Traceback" not in out
-    assert "2 jobs of this batch are done" in out
-    wait_for_empty_queue(cluster)
-    assert processes_of(deeds) == []
-    release(deeds)
-    assert (
-        "9 jobs: 2 hits, 7 misses, 0 failed"
-        in sweep(deeds, f"{BACKEND}.array_parallelism=3", jobs_of(*names)).check().summary
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.conftest import Project
 from tests.slurm.cluster import Cluster
 from tests.slurm.daemons import wait_for
-from tests.slurm.sweeps import PATIENCE_S, finished, jobs_of, release, sweep, sweeping, wait_for_runs
+from tests.slurm.sweeps import PATIENCE_S, finished, jobs_of, release, sweeping, wait_for_runs
 from tests.sweeping import ends, journal, numbers
 
 
@@ -60,11 +60,3 @@ def test_suspended_task_goes_on_when_it_is_resumed(deeds: Project, cluster: Clus
         code, out = finished(process)
     assert code == 0, out
     assert deeds.executions() == ["0"]
-
-
-def test_job_that_needs_too_much_memory_fails_alone_and_says_so(deeds: Project) -> None:
-    """Whoever ends it, the kernel or Slurm: memory is named, a sibling completes."""
-    more = ("hydra.launcher.backend.mem_gb=0.5", "hydra.launcher.failures.retries=0")
-    result = sweep(deeds, *more, jobs_of("hungry", "healthy"))
-    assert ends(deeds.folder / "out") == {0: ["failed"], 1: ["completed"]}, result.out + result.err
-    assert "memory" in causes(deeds)[0].lower()

@@ -213,9 +213,10 @@ def test_job_that_takes_too_much_memory_is_out_of_memory(start: Start) -> None:
         assert "hydra.launcher.backend.mem_gb" in str(error)
 
 
-def test_job_that_takes_too_long_has_timed_out(start: Start, tmp_path: Path) -> None:
-    """The task is told before its time is over; what else waits runs."""
-    backend = start(timeout_min=1)
+@pytest.mark.parametrize("use_srun", [True, False])
+def test_job_that_takes_too_long_has_timed_out(start: Start, tmp_path: Path, use_srun: bool) -> None:
+    """The task is told before its time is over, or knows it; what else waits runs."""
+    backend = start(timeout_min=1, use_srun=use_srun)
     long, short = submitted(backend, wait_for_file, [str(tmp_path / "never"), str(tmp_path / "there")])
     (tmp_path / "there").touch()
     error = ended(long)

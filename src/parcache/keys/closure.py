@@ -149,6 +149,7 @@ class Closure:
                 self._whole(found)
         for name in unit.wholes:
             self._whole_package(name)
+        self.distributions.update(unit.distributions)
         if unit.files:
             self._named_files(module, unit.files)
         if unit.own_names:

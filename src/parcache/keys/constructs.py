@@ -32,6 +32,7 @@ from parcache.keys.findings import (
 
 LITERAL_IMPORTERS: Final = frozenset({"import_module", "__import__"})
 _LOCATORS: Final = frozenset({"get_class", "get_method", "get_static_method", "get_object", "locate", "_locate"})
+_METADATA_READERS: Final = frozenset({"version", "distribution", "metadata", "requires", "get_distribution"})
 _RUNNERS: Final = frozenset({"run_path", "run_module"})
 _EXECUTORS: Final = frozenset({"exec", "eval", "compile", "__import__"})
 # A package that hands these to somebody else lets it import submodules (lazy_loader.attach, catalogue, stevedore).
@@ -154,10 +155,12 @@ class Constructs:
             if isinstance(name, ast.Constant) and name.value in _IMPORTERS | _EXECUTORS:
                 self.construct(node, f"getattr(…, {name.value!r})")
         elif called in _LOCATORS and node.args:
-            self.computed(node.args[0], f"{called}(…)")
+            self.located(node.args[0], f"{called}(…)")
         elif called == "instantiate" and node.args:
             if not isinstance(node.args[0], (ast.Attribute, ast.Subscript, ast.Dict)):
                 self.construct(node, "instantiate(…)", HANDED)
+        elif called in _METADATA_READERS and node.args:
+            self.asked_for(node.args[0])
         elif called in ("getenv", "get", "setdefault", "pop") and node.args and is_environ(node.func):
             self.variable(node.args[0])
         for keyword in node.keywords:
@@ -167,6 +170,19 @@ class Constructs:
             handed = (item.value if isinstance(item, ast.keyword) else item for item in (*node.args, *node.keywords))
             if any(isinstance(item, ast.Name) and item.id in _HANDLES for item in handed):
                 self.found.wholes.add(self.package)
+
+    def located(self, value: ast.expr, text: str) -> None:
+        """Take note of a name that is given to a locator: of one word, it is a module's."""
+        if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value.isidentifier():
+            self.imported(value.value, "")
+            self.found.modules.add(value.value)
+        else:
+            self.computed(value, text)
+
+    def asked_for(self, value: ast.expr) -> None:
+        """Take note of a distribution whose metadata are asked for by a literal name."""
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            self.found.distributions.add(value.value)
 
     def computed(self, value: ast.expr, text: str) -> None:
         """Take note of a name for something to import that is made up by the code.

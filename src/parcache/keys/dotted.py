@@ -9,6 +9,7 @@ from typing import Final
 
 # Compiled where they are needed first: together they take a millisecond.
 _DOTTED: Final = r"(?a)[^\W\d]\w*(?:\.[^\W\d]\w*)+"
+_EXTERNAL: Final = r"(?:ext|cfg)://"  # in a logging config
 _ENTRY_POINT: Final = r"(?a)([^\W\d]\w*(?:\.[^\W\d]\w*)*):(?!//)(\S+)"
 _FILE: Final = r"[\w./-]*[\w-]\.py\b"
 _TARGET: Final = r"(?a)_target_['\"]?\s*[:=]\s*['\"]?([\w.]*)"
@@ -20,6 +21,8 @@ def dotted_names(text: str) -> Iterator[str]:
     """Yield the text if it reads like a dotted name of two parts or more, or a ``module:attribute`` as one."""
     if "." not in text and ":" not in text:
         return
+    if "://" in text:
+        text = re.sub(_EXTERNAL, "", text, count=1)
     if re.fullmatch(_DOTTED, text):
         yield text
     entry_point = re.fullmatch(_ENTRY_POINT, text)

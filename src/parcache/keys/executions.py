@@ -48,6 +48,7 @@ _SILENT_STARTERS: Final = (
 _STARTERS: Final = frozenset({"subprocess", "os", "pty", "platform", "multiprocessing", "asyncio", "concurrent"})
 # How an import executes a module, and a reload: what these do shows in ``sys.modules`` and in specs.
 _IMPORT: Final = frozenset({"_load_unlocked", "_exec"})
+_FOR_ITSELF: Final = _IMPORT | {"get_code", "exec_module", "load_module"}
 # What a loader's way from a file to code is made of.
 _WAY: Final = ("get_code", "source_to_code", "get_data", "path_stats", "exec_module")
 _MAX_FILES: Final = 10_000
@@ -79,6 +80,7 @@ class Executions:
         with self._lock:
             if not self._is_on:
                 self._is_on, self.is_early = True, is_early
+                party_of(__file__)  # asks sysconfig, whose own first import the hook is not to find half done
                 sys.addaudithook(self._hear)
 
     @property
@@ -201,6 +203,22 @@ def _by_whom(frame: FrameType | None, between: frozenset[str], harmless: frozens
                 return top != "parcache" and top not in harmless
         frame = frame.f_back
     return False
+
+
+def who_reads(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of the code that reads source as text, or None where it is read to be executed or shown."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib") and code.co_name in _FOR_ITSELF:
+            return None
+        name = frame.f_globals.get("__name__")
+        top = name.partition(".")[0] if isinstance(name, str) else ""
+        if top in ("parcache", "runpy", "linecache") or top in _ONLY_LOOK:
+            return None
+        if top not in _BETWEEN and code.co_filename[:8] != "<frozen ":
+            return frame
+        frame = frame.f_back
+    return None
 
 
 def _content(path: str) -> bytes | None:

@@ -74,6 +74,7 @@ class Found:
         self.modules: set[str] = set()  # imported by a literal name given to an importer: any name in them may be meant
         self.dynamic: list[Dynamic] = []
         self.environ: set[str] = set()
+        self.distributions: set[str] = set()  # whose version is asked for by a literal name
         self.members: set[str] = set()  # of a class at the top: the names that its body binds
         self.docs: list[str] = []  # docstrings
         self.orders: list[list[str]] = []  # of classes: their methods, as they stand

@@ -57,6 +57,7 @@ class Unit(NamedTuple):
     modules: tuple[str, ...]
     dynamic: tuple[Dynamic, ...]
     environ: tuple[str, ...]
+    distributions: tuple[str, ...]
     members: tuple[str, ...]
     calm: int
     own_names: bool
@@ -251,6 +252,7 @@ def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tup
         _in_order(found.modules),
         tuple(found.dynamic),
         _in_order(found.environ),
+        _in_order(found.distributions),
         _in_order(found.members),
         calm,
         found.own_names,

@@ -106,7 +106,10 @@ class Reading:
         sources: Sequence[Source] = (),
         boundary: CodeType | None = None,
     ) -> None:
-        """Take up where to look; ``own`` is the job's directory, ``sources`` count as code, however they are read."""
+        """Take up where to look; ``own`` is the job's directory.
+
+        ``sources`` count as code, and as text as well where the project's own code reads them so.
+        """
         self._scope = scope
         self._rules = rules_of(scope)
         self._store = store
@@ -158,7 +161,8 @@ class Reading:
         whole = recording.sightings()
         left_out = recording.imported
         if any(path.endswith(".py") for path in whole.seen):
-            left_out = left_out.union(source.path for source in self._sources)
+            # What else reads them, libraries that log code for one, does not see more in them than their code is.
+            left_out = left_out.union({source.path for source in self._sources} - recording.texts)
         seen = {path: sighting for path, sighting in whole.seen.items() if path not in left_out}
         return take(Sightings(seen, whole.made, whole.written), self._rules, self._digester(), self._own, until_s)
 

@@ -25,7 +25,9 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from parcache.keys.digests import State, look
+from parcache.keys.executions import who_reads
 from parcache.keys.inputs import Sighting, Sightings
+from parcache.keys.modules import Party, party_of
 from parcache.keys.scope import is_below
 from parcache.run.lanes import SHARING, Lane, Strand, current_lane, current_strand, is_importing
 from parcache.run.surroundings import set_by_imports
@@ -50,12 +52,14 @@ class Recording:
     """What is opened and listed between ``start`` and ``stop``. Several may run at once.
 
     ``imported`` are paths that were read while a module was imported, below the frame whose code is ``boundary``.
+    ``texts`` are source files that the project's own code has read as text.
     ``failed`` says what went wrong where the recording cannot be believed.
     """
 
     def __init__(self, boundary: CodeType | None = None) -> None:
         self.seen: dict[str, Sighting] = {}
         self.imported: set[str] = set()
+        self.texts: set[str] = set()
         self.failed = ""
         self.boundary = boundary
         # What stood at a path before it was first written, and whether none of that is left.
@@ -82,6 +86,7 @@ class Recording:
         for strand, other in self._others.copy().items():
             if strand.is_running:
                 self.failed = self.failed or other.failed
+                self.texts |= other.texts
                 for path, sighting in other.seen.copy().items():
                     if path not in self._before:
                         self.seen.setdefault(path, sighting)
@@ -267,10 +272,16 @@ def _on_open(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
     path = _absolute(name)
     if path.endswith(_NEVER) or any(part in path for part in _INSTALLED):
         return
-    if path.endswith(_SOURCE) and (caller in _READERS_OF_CODE or _is_import_system(caller)):
-        return
+    is_text = False
+    if path.endswith(_SOURCE):
+        reader = who_reads(frame)
+        if reader is None and (caller in _READERS_OF_CODE or _is_import_system(caller)):
+            return
+        is_text = reader is not None and party_of(reader.f_code.co_filename) is Party.FIRST
     for recording in _listening():
         recording.opened(path, mode, flags, frame)
+        if is_text:
+            recording.texts.add(path)
     if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
         _tell_importers(path, frame)
 

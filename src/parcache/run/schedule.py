@@ -269,6 +269,8 @@ class Schedule:
         return self._ended(unit, _without_report(unit, JobTimeoutError(unit.number, self._limits.timeout_s)))
 
     def _died(self, unit: Unit, error: BaseException) -> Event:
+        if getattr(error, "blames_job", False):  # a scheduler has ended it, and not for the sake of others
+            return self._ended(unit, _without_report(unit, error))
         self._deaths[unit.number] += 1
         if self._deaths[unit.number] >= _MAX_DEATHS or self.is_over:
             return self._ended(unit, _without_report(unit, error), is_final=True)

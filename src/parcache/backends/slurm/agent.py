@@ -40,6 +40,7 @@ _MAX_BUSY_PAUSE_S: Final = 2.0
 _NOTED_S: Final = 0.2
 # Slurm signals a whole allocation, but not all of its processes at the same moment.
 _SIGNALS_APART_S: Final = 0.5
+_ASK_S: Final = 3.0
 _OWNER_SILENT_S: Final = 180.0
 _LAST_S: Final = 5.0
 # Slurm announces the end of a time limit up to a minute early; who began within the first tenth had it all.
@@ -97,6 +98,7 @@ class Agent:
         self._longest_s = 0.0
         self._started_s = time.monotonic()
         self._wish: Wish | None = None
+        self._asked_s, self._found_alone = float("-inf"), False
         self._wake_fd, self._waker_fd = os.pipe()
         os.set_blocking(self._wake_fd, False)
         os.set_blocking(self._waker_fd, False)
@@ -145,6 +147,8 @@ class Agent:
     def _work(self) -> bool:
         pause_s, idle_since_s = _MIN_PAUSE_S, time.monotonic()
         while True:
+            if self._wish is None and self._time_is_over():
+                self._wish = Wish.REQUEUE  # Slurm's signal does not reach what runs without srun
             if self._wish is not None:
                 return self._end()
             closing = self._spool.closing()
@@ -169,19 +173,33 @@ class Agent:
         return self._orders.idle_s if not self._is_alone() else 0.0
 
     def _is_alone(self) -> bool:
-        """Tell whether nobody is there who would submit anything."""
+        """Tell whether nobody is there who would submit anything; asked now and then."""
+        if time.monotonic() - self._asked_s > _ASK_S:
+            self._asked_s = time.monotonic()
+            self._found_alone = self._has_no_owner()
+        return self._found_alone
+
+    def _has_no_owner(self) -> bool:
         return bool(self._spool.owner().get("is_detached")) or self._spool.silence_s() > _OWNER_SILENT_S
 
     def _may_take(self) -> bool:
         limit = self._orders.limit
         return (limit is None or len(self._taken_s) < limit) and not self._is_short_of_time()
 
+    def _time_is_over(self) -> bool:
+        return time.monotonic() > self._over_s
+
     def _is_short_of_time(self) -> bool:
         """Tell whether another call like the longest so far would not come to its end."""
-        if self._orders.timeout_s is None or not self._taken_s:
-            return False
-        over_s = self._started_s + self._orders.timeout_s - self._orders.signal_delay_s
-        return time.monotonic() + self._longest_s > over_s
+        return bool(self._taken_s) and time.monotonic() + self._longest_s > self._over_s
+
+    @property
+    def _over_s(self) -> float:
+        """When the end of the task's time is announced, as far as its limit is known."""
+        orders = self._orders
+        if orders.timeout_s is None:
+            return float("inf")
+        return self._started_s + orders.timeout_s - orders.signal_delay_s
 
     def _take_up(self) -> bool:
         """Take as many calls as there are free workers; return whether there was one."""
@@ -276,9 +294,8 @@ class Agent:
         limit_s = orders.timeout_s
         is_timeout = limit_s is not None and self._started_s + limit_s - now_s <= orders.signal_delay_s + _EARLY_S
         if is_timeout and self._taken_s.get(call.number, 0.0) - self._started_s > _LATE * (limit_s or 0.0):
-            self._spool.give_back(
-                self._group, claim, attempt=call.attempt
-            )  # others had used up the time: no fault of its
+            # Others had used up the time: that does not count.
+            self._spool.give_back(self._group, claim, attempt=call.attempt)
         elif call.attempt < orders.retries:
             self._spool.give_back(self._group, claim, attempt=call.attempt + 1)
         else:

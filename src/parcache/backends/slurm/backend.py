@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -28,6 +29,7 @@ from parcache.backends.slurm.spool import Call, Closing, Spool
 from parcache.backends.slurm.watch import Sent, Watch
 from parcache.errors import NotVisibleError, SettingError, WorkerDiedError
 
+log = logging.getLogger("parcache")
 R = TypeVar("R")
 
 _PREFIX: Final = "hydra.launcher.backend"
@@ -79,7 +81,7 @@ class SlurmBackend:
         self._fleet: Fleet | None = None
         self._others: Others | None = None
         self._watch: Watch | None = None
-        self._is_over = False
+        self._over = threading.Event()
 
     @property
     def capacity(self) -> int:
@@ -99,7 +101,9 @@ class SlurmBackend:
         """Return what of these variables the workers find changed."""
         resources = given.resources(self._settings, {}, self._place.name)
         limits = thread_limits(self._settings.threads, resources.cpus, self._settings.parallel)
-        return {} if self._is_debug else {name: limits[name] for name in names if name in limits}
+        return {
+            name: limits[name] for name in names if name in limits and name not in os.environ and not self._is_debug
+        }
 
     def start(self, initializer: Callable[[], None]) -> None:
         """Find the cluster and make the spool. Nothing is submitted before the first ``flush``.
@@ -109,7 +113,8 @@ class SlurmBackend:
             NotVisibleError: The nodes would not see what they need.
         """
         self._initializer = initializer
-        self._is_over, self._numbers = False, 0  # it may be started again, for another batch
+        self._over.clear()  # it may be started again, for another batch
+        self._numbers = 0
         if self._is_debug:
             initializer()
             return
@@ -120,14 +125,28 @@ class SlurmBackend:
         logs = self._logs
         self._cluster = connect(self._settings, logs)
         self._check_paths(self._cluster)
-        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        folder = place.shared or logs
-        self._spool = Spool(os.path.join(folder, name))
-        self._spool.create({**this_process(), "sweep_dir": place.sweep_dir})
+        self._spool = self._new_spool()
         self._fleet = Fleet(self._spool, self._cluster, self._settings, logs, retries=place.retries)
-        self._others = Others(folder, self._spool, self._settings.cluster)
+        self._others = Others(os.path.dirname(self._spool.folder), self._spool)
         self._others.survey(self._cluster)
         self._watch = Watch(self._spool, self._cluster, self._fleet, self._others, self._lock)
+
+    def _new_spool(self) -> Spool:
+        """Make a spool in the store; where that cannot be written to, in the sweep's directory."""
+        place = self._place
+        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        owner = {**this_process(), "sweep_dir": place.sweep_dir}
+        if place.shared is not None:
+            spool = Spool(os.path.join(place.shared, name))
+            try:
+                spool.create(owner)
+                return spool
+            except OSError as error:
+                log.warning("Other sweeps will not find these jobs: %s", error)
+                spool.remove()
+        spool = Spool(os.path.join(self._logs, name))
+        spool.create(owner)
+        return spool
 
     @property
     def _logs(self) -> str:
@@ -165,7 +184,7 @@ class SlurmBackend:
             return _executed_here(function, argument)
         if self._spool is None or self._fleet is None or self._watch is None or self._initializer is None:
             raise RuntimeError("submit_job() was called before start()")
-        if self._is_over:
+        if self._over.is_set():
             raise RuntimeError("submit_job() was called after stop()")
         from parcache.pickling import dumps
 
@@ -220,12 +239,14 @@ class SlurmBackend:
     def stop(self, *, cancel: bool) -> None:
         """End the agents and delete the spool. With ``cancel``, end what runs and take back what waits."""
         spool, fleet, watch, cluster = self._spool, self._fleet, self._watch, self._cluster
-        if self._is_over or spool is None or fleet is None or watch is None or cluster is None:
+        if self._over.is_set() or spool is None or fleet is None or watch is None or cluster is None:
             return
         if not cancel:
             while unfinished := [*watch.unfinished(), *watch.attached()]:
                 wait(unfinished)
-        self._is_over = True
+            if self._over.is_set():  # it was interrupted meanwhile
+                return
+        self._over.set()
         spool.close(Closing.CANCEL if cancel else Closing.END)
         with self._lock:
             jobs, alive = fleet.jobs, fleet.alive
@@ -247,9 +268,9 @@ class SlurmBackend:
     def leave(self) -> str:
         """Leave what was submitted to itself; return how many calls wait or run, and how to follow them."""
         spool, fleet, watch = self._spool, self._fleet, self._watch
-        if self._is_over or spool is None or fleet is None or watch is None:
+        if self._over.is_set() or spool is None or fleet is None or watch is None:
             return "Nothing waits or runs."
-        self._is_over = True
+        self._over.set()
         watch.stop()
         waiting = sum(len(spool.waiting(group)) for group in spool.groups())
         running = len(spool.claims())

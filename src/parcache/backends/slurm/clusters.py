@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -41,6 +42,10 @@ class Submitted(NamedTuple):
 
 class Cluster(Protocol):
     """What takes tasks. ``look`` and ``submit`` may be called from any thread."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from all others: their jobs may have the same ids."""
 
     def submit(self, resources: Resources, command: str, number: int) -> list[Submitted]:
         """Start so many tasks that each run a command of the shell.
@@ -94,7 +99,10 @@ class SlurmCluster:
                 "or run it on this machine: hydra.launcher.backend.cluster=local"
             )
             raise BackendNotInstalledError("slurm", "Slurm (sbatch, srun)", remedy) from error
-        self._most: int | None = None
+        config = _config()
+        self.name = f"slurm {config.get('ClusterName', '')}".strip()
+        # Slurm's default; the highest index is one less.
+        self._most = int(config["MaxArraySize"]) if config.get("MaxArraySize", "").isdecimal() else 1001
         self._has_accounting = True
         self._asked_queue = False
 
@@ -102,7 +110,7 @@ class SlurmCluster:
         """Submit arrays: as many as it takes, by the site's MaxArraySize."""
         submitted = []
         while number > 0:
-            size = min(number, self._array_size(number))
+            size = min(number, max(1, self._most - 1))
             submitted.append(self._submit(resources, command, size))
             number -= size
         return submitted
@@ -122,16 +130,6 @@ class SlurmCluster:
         _remove_links(self._logs)
         return Submitted(job.job_id, tuple(f"{job.job_id}_{index}" for index in range(size)))
 
-    def _array_size(self, number: int) -> int:
-        if self._most is None and number > 1:
-            self._most = 1001  # Slurm's default
-            for line in (_said(["scontrol", "show", "config"]) or "").splitlines():
-                name, _, value = line.partition("=")
-                if name.strip() == "MaxArraySize" and value.strip().isdecimal():
-                    self._most = int(value)
-        # The highest index is one less than that.
-        return max(1, (self._most or 2) - 1)
-
     def look(self, jobs: Collection[str], waits: bool) -> dict[str, State] | None:
         """Ask once: the accounting, and in turns the queue where something waits: only that knows why."""
         if self._has_accounting and not (waits and not self._asked_queue):
@@ -143,7 +141,7 @@ class SlurmCluster:
             return None
         self._asked_queue = True
         found = self._queue(jobs)
-        return found if found is None or self._has_accounting else _with_gone(found, jobs)
+        return found if found is None or self._has_accounting else _Known(found, frozenset(jobs))
 
     def _queue(self, jobs: Collection[str]) -> dict[str, State] | None:
         done = _run(["squeue", "-h", "-t", "all", "-o", "%i|%T|%r", "-j", ",".join(sorted(jobs))])
@@ -170,28 +168,15 @@ class SlurmCluster:
 
 
 class _Known(dict[str, State]):
-    """States by task in which those of jobs that Slurm has forgotten are found as well."""
+    """The states of all tasks of some jobs: those that Slurm does not show any more have ended."""
 
-    def __init__(self, found: dict[str, State], forgotten: frozenset[str]) -> None:
+    def __init__(self, found: dict[str, State], jobs: frozenset[str]) -> None:
         super().__init__(found)
-        self._forgotten = forgotten
-
-    def __missing__(self, task: str) -> State:
-        if task.partition("_")[0] in self._forgotten:
-            return GONE
-        raise KeyError(task)
+        self._jobs = jobs
 
     def get(self, task: str, default: Any = None) -> Any:
         """Return what is known of a task."""
-        try:
-            return self[task]
-        except KeyError:
-            return default
-
-
-def _with_gone(found: dict[str, State], jobs: Collection[str]) -> dict[str, State]:
-    seen = {task.partition("_")[0] for task in found}
-    return _Known(found, frozenset(jobs) - seen)
+        return super().get(task, GONE if task.partition("_")[0] in self._jobs else default)
 
 
 def script_writer(logs: str, resources: Resources, at_once: int, size: int) -> PicklingExecutor:
@@ -208,6 +193,7 @@ class LocalCluster:
     """This machine in a Slurm's place: submitit's local executor."""
 
     def __init__(self, logs: str) -> None:
+        self.name = f"local {socket.gethostname()}"
         self._logs = logs
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -289,6 +275,12 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
 def _said(command: Sequence[str]) -> str | None:
     done = _run(command)
     return done.stdout if done is not None and done.returncode == 0 else None
+
+
+def _config() -> dict[str, str]:
+    """Return the site's configuration, as far as Slurm tells it."""
+    lines = (_said(["scontrol", "show", "config"]) or "").splitlines()
+    return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
 
 
 def _last_script(logs: str) -> str:

@@ -143,7 +143,7 @@ class Fleet:
     def _submit(self, group: Group, number: int) -> None:
         command = command_of(self._settings, self._spool.folder, group.number, self._logs)
         for submitted in self._cluster.submit(group.resources, command, number):
-            about = {"cluster": self._settings.cluster, "tasks": len(submitted.tasks), "group": group.number}
+            about = {"cluster": self._cluster.name, "tasks": len(submitted.tasks), "group": group.number}
             self._spool.add_job(submitted.job, about)
             now_s = self._clock()
             for id in submitted.tasks:

@@ -23,8 +23,9 @@ _SAID: Final[Mapping[str, str]] = {
 
 
 def error_log(logs: str, task: str) -> str:
-    """Return where submitit has a task's standard error written to."""
-    return os.path.join(logs, f"{task}_0_log.err")
+    """Return where submitit has a task's standard error written to: with its output, where stderr_to_stdout is set."""
+    path = os.path.join(logs, f"{task}_0_log.err")
+    return path if os.path.exists(path) else os.path.join(logs, f"{task}_0_log.out")
 
 
 def last_words(path: str) -> str:
@@ -49,7 +50,8 @@ def told_by(text: str) -> State | None:
 def tidy(logs: str, tasks: Iterable[str]) -> None:
     """Delete the files of tasks that have written nothing."""
     for task in tasks:
-        for path in (error_log(logs, task), os.path.join(logs, f"{task}_0_log.out")):
+        for kind in ("err", "out"):
+            path = os.path.join(logs, f"{task}_0_log.{kind}")
             with suppress(OSError):
                 if not os.path.getsize(path):
                     os.unlink(path)

@@ -7,15 +7,18 @@ on. A call of theirs is waited for as long as somebody will end it, by what the 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from parcache.backends.slurm import owner
 from parcache.backends.slurm.clusters import Cluster
 from parcache.backends.slurm.spool import Closing, Spool, task_of
 from parcache.backends.slurm.states import Phase, State
+
+_REMAINS_S: Final = 86400.0
 
 
 class Attached(Future[Any]):
@@ -94,13 +97,19 @@ def _has_ended(state: State | None) -> bool:
     return state is not None and state.phase is Phase.ENDED
 
 
+def _remove_remains(spool: Spool) -> None:
+    """Delete what was not made, or not removed, to its end; not what is being made at this moment."""
+    with suppress(OSError):
+        if time.time() - os.stat(spool.folder).st_mtime > _REMAINS_S:
+            spool.remove()
+
+
 class Others:
     """All other spools in a folder. Not thread-safe: its owner holds a lock."""
 
-    def __init__(self, folder: str, own: Spool, cluster_name: str) -> None:
+    def __init__(self, folder: str, own: Spool) -> None:
         self._folder = folder
         self._own = own
-        self._cluster_name = cluster_name
         self._others: list[Other] = []
 
     @property
@@ -114,10 +123,14 @@ class Others:
         with suppress(FileNotFoundError):
             for name in sorted(os.listdir(self._folder)):
                 spool = Spool(os.path.join(self._folder, name))
-                if spool.folder == self._own.folder or not spool.exists:
+                if spool.folder == self._own.folder:
+                    continue
+                if not spool.exists:
+                    _remove_remains(spool)
                     continue
                 jobs = spool.jobs()
-                if all(about.get("cluster", self._cluster_name) == self._cluster_name for about in jobs.values()):
+                # Another cluster may use the same store: it knows what has become of its own jobs.
+                if all(about.get("cluster") == cluster.name for about in jobs.values()):
                     found.append(Other(spool, jobs))
         self._others = found
         alive = cluster.alive(self.jobs) if self.jobs else set()

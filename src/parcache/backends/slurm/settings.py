@@ -204,6 +204,8 @@ def resources(settings: Settings, own: Mapping[str, Any], name: str) -> Resource
             parameters[key] = _mapping(key, value)
         elif key in ("use_srun", "stderr_to_stdout"):
             parameters[key] = _flag(key, value)
+        elif value is False:  # such as exclusive: the option is not given
+            continue
         elif isinstance(value, (str, int, float)):
             if key == "time" and type(value) is int:
                 timeout_s = 60.0 * value

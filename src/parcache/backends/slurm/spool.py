@@ -107,10 +107,11 @@ class Spool:
         """Make the folders, and say who sweeps."""
         os.makedirs(os.path.dirname(self.folder), exist_ok=True)
         os.mkdir(self.folder, 0o700)
-        for name in ("groups", "queue", "taken", "answers", "started", "kills", "agents", "jobs"):
+        for name in ("groups", "taken", "answers", "started", "kills", "agents", "jobs"):
             os.mkdir(self._path(name), 0o700)
         self.touch()
         self.write_owner(owner)
+        os.mkdir(self._path("queue"), 0o700)  # last: from now on it exists, and others see whose it is
 
     def write_owner(self, owner: Mapping[str, Any]) -> None:
         """Say who sweeps."""

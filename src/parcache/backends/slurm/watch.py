@@ -231,16 +231,19 @@ class Watch:
             return
         with self._lock:
             jobs = {*self._fleet.jobs, *(job for each in self._attached for job in each.other.groups)}
+            waits = self._fleet.waits
         if (self._sent or self._attached) and now_s >= self._look_at_s:
             self._look_at_s = now_s + self._look_pause_s
             if not jobs:  # nobody is left, and calls wait
                 self._found = {}
                 return
-            self._asking = threading.Thread(target=self._ask, args=(jobs,), name="parcache-slurm-ask", daemon=True)
+            self._asking = threading.Thread(
+                target=self._ask, args=(jobs, waits), name="parcache-slurm-ask", daemon=True
+            )
             self._asking.start()
 
-    def _ask(self, jobs: set[str]) -> None:
-        found = self._cluster.look(jobs, self._fleet.waits)
+    def _ask(self, jobs: set[str], waits: bool) -> None:
+        found = self._cluster.look(jobs, waits)
         if found is not None:
             self._found = found
             self._wake.set()
