@@ -4,4 +4,4 @@
 #PBS -l select=1:ncpus=8:mem=15GB
 #PBS -l walltime=04:00:00
 
-PYTHON -m distributed.cli.dask_worker tcp://HOST:8786 --name train --nthreads 1 --memory-limit 1.86GiB --nworkers 8 --nanny --death-timeout 60
+PYTHON -m distributed.cli.dask_worker tcp://HOST:8786 --name train --nthreads 8 --memory-limit 14.90GiB --nanny --death-timeout 60
