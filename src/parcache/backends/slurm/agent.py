@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 import traceback
+from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
 from enum import Enum
@@ -26,7 +27,7 @@ from parcache.backends import checkpoints
 from parcache.backends.pool import Pool
 from parcache.backends.slurm.logs import AGAIN, error_log, last_words, told_by
 from parcache.backends.slurm.shares import environments
-from parcache.backends.slurm.spool import Claim, Closing, Spool, agent_name, restart_of, task_of
+from parcache.backends.slurm.spool import Call, Claim, Closing, Spool, agent_name, restart_of, task_of
 from parcache.backends.slurm.states import Phase, State
 from parcache.errors import SlurmEndedError, WorkerDiedError
 
@@ -40,6 +41,8 @@ _MAX_BUSY_PAUSE_S: Final = 2.0
 _NOTED_S: Final = 0.2
 # Slurm signals a whole allocation, but not all of its processes at the same moment.
 _SIGNALS_APART_S: Final = 0.5
+# For how long calls are taken that others may have taken meanwhile, before it is looked again what waits.
+_SEEN_S: Final = 1.0
 _ASK_S: Final = 3.0
 _OWNER_SILENT_S: Final = 180.0
 _LAST_S: Final = 5.0
@@ -95,6 +98,8 @@ class Agent:
         self._noted: set[int] = set()
         self._dead: list[tuple[float, Claim, WorkerDiedError]] = []
         self._taken_s: dict[int, float] = {}
+        self._seen: deque[Call] = deque()
+        self._seen_s = 0.0
         self._longest_s = 0.0
         self._started_s = time.monotonic()
         self._wish: Wish | None = None
@@ -207,16 +212,23 @@ class Agent:
         if free <= 0 or not self._may_take():
             return False
         took = False
-        for call in self._spool.waiting(self._group):
-            data = self._spool.claim(self._group, call, self._name)
-            if data is None:
-                continue
-            took = True
-            self._start(Claim(call, self._name), data)
-            free -= 1
-            if not free or not self._may_take():
+        while free and self._may_take():
+            call = self._next()
+            if call is None:
                 break
+            data = self._spool.claim(self._group, call, self._name)
+            if data is not None:
+                self._start(Claim(call, self._name), data)
+                took = True
+                free -= 1
         return took
+
+    def _next(self) -> Call | None:
+        """Return the next call that waits, or has waited a moment ago: thousands are not listed for each."""
+        if not self._seen or time.monotonic() - self._seen_s > _SEEN_S:
+            self._seen_s = time.monotonic()
+            self._seen = deque(self._spool.waiting(self._group))
+        return self._seen.popleft() if self._seen else None
 
     def _start(self, claim: Claim, data: bytes) -> None:
         if self._pool is None:
