@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

@@ -58,7 +58,7 @@ UNREACHED = {
 }
 REACHED = {
     "function": ("late.py", "x * RATE", "x * RATE + 100"),
-    "constant": ("late.py", "RATE = 2", "RATE = 3"),
+    "constant": ("late.py", "RATE = 2", "RATE = 30"),
     "statement": ("late.py", "def unused", "import builtins\nbuiltins.seen = 1\n\ndef unused"),
     "task": ("app.py", "late.compute(cfg.x)", "late.compute(cfg.x) + 100"),
 }

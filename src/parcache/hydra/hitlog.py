@@ -22,7 +22,7 @@ from parcache.hydra.values import InvolvedError
 log = logging.getLogger("parcache")
 
 _SHORT: Final = "parcache-message"
-_LONG: Final = f"{_SHORT * 40}!"
+_LONG: Final = f"<{'a message of parcache ' * 40}>"  # begins and ends with another letter: formats can cut off
 _FRESH_S: Final = 0.05  # lines show the time to the millisecond, and a hit takes a tenth of one
 _MAX_KNOWN: Final = 64
 _NOT_NAMES: Final = ("ext://", "cfg://")  # logging.config takes them for objects

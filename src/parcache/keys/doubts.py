@@ -72,8 +72,21 @@ def _seen_by_programs(sources: Sequence[Source]) -> list[str]:
     return found
 
 
+def _has_children() -> bool:
+    """Tell whether there can be any; a look into /proc takes fifty times as long."""
+    if not hasattr(os, "waitid"):  # macOS
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def _children() -> Iterator[int]:
     """Yield the processes that this one has started and that run, as far as they can import anything of the project."""
+    if not _has_children():
+        return
     tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
     own = getattr(tracker, "_pid", None)
     try:

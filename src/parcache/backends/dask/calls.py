@@ -8,7 +8,8 @@ import logging
 import pickle
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, InvalidStateError, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.dask import relay
@@ -45,16 +46,15 @@ class Call(Future[Any]):
             succeeded, value = pickle.loads(answer)
         except BaseException as error:  # the result's classes are the user's
             succeeded, value = False, error
-        if self.done():
-            return
-        if succeeded:
-            self.set_result(value)
-        else:
-            self.set_exception(value)
+        with suppress(InvalidStateError):  # it was ended meanwhile
+            if succeeded:
+                self.set_result(value)
+            else:
+                self.set_exception(value)
 
     def fail(self, error: BaseException) -> None:
         """End by an error, if it has not ended."""
-        if not self.done():
+        with suppress(InvalidStateError):
             self.set_exception(error)
 
 
@@ -72,6 +72,7 @@ class Calls:
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._differing: set[tuple[str, str]] = set()
+        self._absent: set[str | None] = set()
         self.calls: dict[int, Call] = {}
         """Those that have not ended."""
         self.problem: BaseException | None = None
@@ -133,10 +134,16 @@ class Calls:
         call.worker, call.began_s = message["worker"], self._clock() - relay.TOLD_AFTER_S
 
     def lose(self, present: set[str]) -> None:
-        """Fail the calls that have begun on a Dask worker that is gone."""
-        for call in list(self.calls.values()):
-            if call.worker is not None and call.worker not in present and not call.is_ending:
+        """Fail the calls that have begun on a Dask worker that is gone.
+
+        It is so where it is not among the present ones twice: it may be newer than the first answer.
+        """
+        begun = [call for call in list(self.calls.values()) if call.worker is not None and not call.is_ending]
+        absent = {call.worker for call in begun if call.worker not in present}
+        for call in begun:
+            if call.worker in absent & self._absent:
                 self._start(self._end(call, _LOST))
+        self._absent = absent
 
     async def _follow(self, call: Call, data: bytes) -> None:
         try:

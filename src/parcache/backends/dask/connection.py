@@ -103,7 +103,6 @@ class Connection:
             with suppress(Exception):
                 self._ask(lambda: self._client.unregister_worker_plugin(self._topic))
             with suppress(Exception):
-                self._client.unsubscribe_topic(self._topic)
                 self._ask(lambda: self._client.run_on_scheduler(_forget, self._topic))
         self.calls.fail_all(WorkerDiedError(None, "it was stopped"))
 
@@ -119,7 +118,10 @@ def _allow_no_failures(dask_scheduler: Any) -> None:
 
 
 def _forget(topic: str, dask_scheduler: Any) -> None:
-    """Drop what a scheduler keeps of a topic that nobody will ask for again; no interface of Dask's does."""
+    """Drop what a scheduler keeps of a topic that nobody will ask for again; no interface of Dask's does.
+
+    Nor is the topic given up by the client before: that message, on its way by itself, would make it anew.
+    """
     broker = getattr(dask_scheduler, "_broker", None)
     getattr(broker, "_topics", {}).pop(topic, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,7 +17,10 @@ from parcache.errors import NoDaskWorkerError
 if TYPE_CHECKING:
     from distributed import Client
 
+log = logging.getLogger("parcache")
+
 _LOOK_S: Final = 1.0
+_SILENT_S: Final = 10.0
 # Workers that are gone for so long are asked for again: a cluster of a fixed size does not do so itself. It takes them
 # for gone only after a time of its own.
 _REPLACE_S: Final = 5.0
@@ -40,6 +44,7 @@ class Watch:
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._without_s: float | None = None
+        self._has_told = False
         self._fewer_s: float | None = None
         self._most = 0
         self._replace_s = _REPLACE_S + _gone_after_s()
@@ -69,13 +74,15 @@ class Watch:
     async def _look(self) -> None:
         while self._calls.problem is None:
             await asyncio.sleep(_LOOK_S)
-            with suppress(OSError):  # where the scheduler is gone, the calls are told
+            try:
                 found = await self._client.nthreads()
                 self.workers, self.threads = len(found), sum(found.values())
                 self._calls.lose(set(found))
                 self._replace(len(found))
                 if await self._is_hopeless(found):
                     await self._give_up(len(found))
+            except Exception as error:  # where the scheduler is gone, the calls are told
+                log.debug("The Dask cluster cannot be looked at: %s", error)
 
     def _replace(self, workers: int) -> None:
         """Ask again for workers that have ended, as a batch system's do when their time is up."""
@@ -97,9 +104,13 @@ class Watch:
         if not waiting or (found and not (wanted and not await self._has(wanted))):
             self._without_s = None
             return False
-        now_s = self._clock()
+        now_s, limit_s = self._clock(), self._settings.wait_s
         self._without_s = now_s if self._without_s is None else self._without_s
-        return self._settings.wait_s is not None and now_s - self._without_s > self._settings.wait_s
+        waited_s = now_s - self._without_s
+        if waited_s > _SILENT_S and not self._has_told:
+            self._has_told = True
+            log.info("Jobs wait for a worker of %s, %s", self._settings.name, _patience(limit_s))
+        return limit_s is not None and waited_s > limit_s
 
     async def _has(self, wanted: Mapping[str, float]) -> bool:
         try:
@@ -117,6 +128,10 @@ class Watch:
         if not workers:
             told = await asyncio.to_thread(clusters.state, self._cluster)
         self._calls.fail_all(NoDaskWorkerError(self._settings.name, waited_s, told))
+
+
+def _patience(limit_s: float | None) -> str:
+    return "as long as it takes" if limit_s is None else f"at most {limit_s:g} s (hydra.launcher.backend.wait_s)"
 
 
 def _gone_after_s() -> float:
