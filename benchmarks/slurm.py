@@ -155,7 +155,8 @@ def _empty_jobs(part: Part, bench: Bench, jobs: int, options: Options) -> None:
         goal = Goal(limit, True) if limit is not None and jobs == GOAL_JOBS else None
         part.findings.append(Finding(f"{jobs} empty jobs: {SUBMITIT} ÷ {name}", quotients, goal))
     costs = tuple(bench.dask_costs_s)
-    part.findings.append(Finding(f"a job of {DASK}, once they are up", costs, Goal(0.01, False), "s"))
+    goal = Goal(0.01, False) if jobs == GOAL_JOBS else None
+    part.findings.append(Finding(f"a job of {DASK}, once they are up", costs, goal, "s"))
 
 
 def _sleeping_jobs(part: Part, bench: Bench, folder: Path, options: Options) -> None:

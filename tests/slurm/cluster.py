@@ -1,6 +1,6 @@
 """A whole Slurm in one folder: two nodes, four partitions, with or without accounting, on ports of the loopback.
 
-Needs root, and Debian's packages (``PACKAGES``). Several can run side by side. Tried with Slurm 22.05 and 23.11.
+Needs root, and Debian's packages (``PACKAGES``). Several can run side by side. Tried with Slurm 22.05.
 """
 
 from __future__ import annotations
@@ -127,11 +127,6 @@ class Cluster:
     def is_up(self) -> bool:
         """Tell whether the controller runs."""
         return self.daemons.pid("slurmctld") is not None
-
-    @property
-    def has_cgroups(self) -> bool:
-        """Tell whether the kernel holds the memory of jobs."""
-        return "task/cgroup" in self.conf.read_text()
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run one of Slurm's commands and return what it prints.

@@ -21,10 +21,7 @@ LAUNCHER = ("-m", "hydra/launcher=parcache", "hydra/launcher/backend=slurm", "hy
 PATIENCE_S = 90.0
 DEEDS = """
     import os
-    import signal
     import subprocess
-    import sys
-    import threading
     import time
 
     def healthy(cfg):
@@ -32,22 +29,6 @@ DEEDS = """
 
     def raises(cfg):
         raise ValueError(f"as it happens in {cfg.n}")
-
-    def killed(cfg):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def unpicklable_result(cfg):
-        return threading.Lock()
-
-    def sys_exit(cfg):
-        sys.exit("I am done")
-
-    def flaky(cfg):
-        mark = os.path.join(os.environ["HOME_FOLDER"], f"tried-{cfg.n}")
-        if not os.path.exists(mark):
-            open(mark, "w").close()
-            raise OSError("the first time")
-        return cfg.n * 10
 
     def stuck(cfg):
         subprocess.Popen(["sleep", "600"])
@@ -64,11 +45,6 @@ DEEDS = """
             open(mark, "w").close()
             time.sleep(600)
         return cfg.n * 10
-
-    def hungry(cfg):
-        held = b"x" * 1_500_000_000
-        time.sleep(600)
-        return len(held)
 
     def told(cfg):
         names = ("SLURM_MEM_PER_NODE", "SLURM_CPUS_PER_TASK", "SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
