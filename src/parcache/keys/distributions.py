@@ -26,8 +26,11 @@ _OWN = "parcache"
 
 
 def normalized(name: str) -> str:
-    """Return the normalized name of a distribution (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    """Return the normalized name of a distribution (PEP 503): runs of ``-``, ``_`` and ``.`` are one ``-``."""
+    found = name.lower().replace("_", "-").replace(".", "-")  # once for each that is installed: no regular expression
+    while "--" in found:
+        found = found.replace("--", "-")
+    return found
 
 
 @lru_cache(maxsize=1)
