@@ -128,7 +128,7 @@ class Executions:
 
     def _opened(self, args: tuple[Any, ...], frame: FrameType) -> None:
         name, mode = args[:2]
-        if isinstance(name, int) or name is None or (isinstance(mode, str) and mode[0] not in "rU"):
+        if isinstance(name, int) or name is None or (isinstance(mode, str) and mode[:1] not in ("r", "U")):
             return
         path = os.fsdecode(name)
         if path.endswith(_SOURCE) and _by_whom(frame, _BETWEEN, _ONLY_LOOK):
