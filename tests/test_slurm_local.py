@@ -81,8 +81,10 @@ def twice(number: int) -> tuple[int, int]:
     return 2 * number, os.getpid()
 
 
-def process_and_slot(_: Any) -> tuple[int, str]:
-    time.sleep(0.2)
+def process_and_slot(folder: str) -> tuple[int, str]:
+    Path(folder, str(os.getpid())).touch()
+    while len(os.listdir(folder)) < 2:  # however slow the other one is to start
+        time.sleep(0.01)
     return os.getpid(), os.environ["PARCACHE_SLOT"]
 
 
@@ -99,7 +101,8 @@ def end_like(how: str) -> str:
 
 
 def wait_for_file(path: str) -> str:
-    Path(path + ".started").touch()
+    Path(path + ".part").write_text(str(os.getpid()))
+    Path(path + ".part").rename(path + ".started")
     while not Path(path).exists():
         time.sleep(0.01)
     return "it came"
@@ -118,10 +121,13 @@ def test_jobs_of_a_batch_run_in_one_task_in_their_order(start: Start) -> None:
     assert results[0][1] != os.getpid()
 
 
-def test_jobs_beside_each_other_in_one_task_have_processes_of_their_own(start: Start) -> None:
+def test_jobs_beside_each_other_in_one_task_have_processes_of_their_own(start: Start, tmp_path: Path) -> None:
     """With parallel_per_task, each worker knows its number."""
+    (tmp_path / "pids").mkdir()
     backend = start(parallel_per_task=2)
-    results = [future.result(DEADLINE_S) for future in submitted(backend, process_and_slot, [None] * 4)]
+    results = [
+        future.result(DEADLINE_S) for future in submitted(backend, process_and_slot, [str(tmp_path / "pids")] * 4)
+    ]
     assert {slot for _, slot in results} == {"0", "1"}
     assert len({pid for pid, _ in results}) == 2
 
@@ -250,7 +256,7 @@ def test_backend_started_again_after_its_stop_works(start: Start, tmp_path: Path
 
 
 def test_task_that_is_killed_fails_its_job_and_the_others_run_elsewhere(start: Start, tmp_path: Path) -> None:
-    """What it was at is lost by name; what it had not begun is given to another."""
+    """What it was at is lost by name, and its process ends; what it had not begun is given to another."""
     backend = start()
     lost, waiting = submitted(backend, wait_for_file, [str(tmp_path / "never"), str(tmp_path / "there")])
     (tmp_path / "there").touch()
@@ -258,6 +264,8 @@ def test_task_that_is_killed_fails_its_job_and_the_others_run_elsewhere(start: S
     assert backend._spool is not None
     (claim,) = backend._spool.claims()
     os.kill(agents_process(claim.agent, backend), signal.SIGKILL)
+    worker = int((tmp_path / "never.started").read_text())
+    until(lambda: state_of(worker) in "ZX", "the worker ends")
     assert "ended its own job" in str(lost.exception(DEADLINE_S))
     assert waiting.result(DEADLINE_S) == "it came"
 

@@ -22,6 +22,8 @@ EXIT_CODE: Final = 75
 """How a process ends that was told to: EX_TEMPFAIL, try again."""
 SIGNALS: Final = (signal.SIGUSR2, signal.SIGTERM)
 
+_PR_SET_PDEATHSIG: Final = 1
+
 _hooks: Final[list[Callable[[], Any]]] = []
 
 
@@ -91,13 +93,26 @@ def _spare_forks(signals: tuple[int, ...]) -> None:
     os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=give_back)
 
 
+def end_with_parent() -> None:
+    """Have the kernel end this process when the thread that has started it does; nothing where it cannot."""
+    import ctypes  # few processes need it
+
+    with suppress(Exception):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Listening:
-    """An initializer of workers that listens, and calls another one."""
+    """An initializer of workers that listens, and calls another one.
+
+    Its processes end with the one that looks after them: one that the kernel or an administrator has killed takes no
+    answer any more, and not every scheduler finds what it leaves.
+    """
 
     def __init__(self, initializer: Callable[[], None]) -> None:
         self._initializer = initializer
 
     def __call__(self) -> None:
         """Get ready."""
+        end_with_parent()
         listen()
         self._initializer()
