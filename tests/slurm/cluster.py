@@ -195,11 +195,16 @@ class Cluster:
         self.site = site
 
     def _remove_cgroups(self) -> None:
-        for node in self.nodes:
-            for top in _CGROUPS.glob(f"*/slurm_{node}"):
+        """Remove the kernel's folders for jobs, which stay for a moment after their last process."""
+        deadline = time.monotonic() + 2
+        while tops := [top for node in self.nodes for top in _CGROUPS.glob(f"*/slurm_{node}")]:
+            for top in tops:
                 for folder, _, _ in os.walk(top, topdown=False):
                     with contextlib.suppress(OSError):
                         os.rmdir(folder)
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
 
     def _start_munge(self) -> None:
         names = {"key-file": "key", "socket": "socket", "pid-file": "own", "log-file": "log", "seed-file": "seed"}
