@@ -161,7 +161,7 @@ def test_detached_schedule_ends_with_what_is_submitted() -> None:
 
 
 THEIRS = """
-    import json, os
+    import json, os, subprocess, sys
     from concurrent.futures import Future
     from parcache.backends.process import ProcessBackend
 
@@ -181,6 +181,10 @@ THEIRS = """
             self._told["place"] = place._asdict()
 
         def start(self, initializer):
+            meanwhile = os.environ.pop("MEANWHILE", "")
+            if meanwhile:  # another sweep ends before this one knows what others have
+                other = [sys.executable, "app.py", "-m", "hydra/launcher=parcache", meanwhile]
+                subprocess.run(other, check=True)
             self._pool.start(initializer)
 
         def submit(self, function, argument):
@@ -273,6 +277,14 @@ def test_backend_is_told_where_the_sweep_is_at_home(clustered: Project) -> None:
     clustered.run(*ARGUMENTS, "x=1", "hydra.launcher.cache.mode=off").check()
     place = told_of(clustered)["place"]
     assert (place["store"], place["shared"]) == (None, None)
+
+
+def test_result_that_another_sweep_stores_before_the_backend_is_ready_is_a_hit(clustered: Project) -> None:
+    """The store is looked at once more when the backend knows what other sweeps have; nothing runs twice."""
+    result = clustered.run(*ARGUMENTS, "x=1,2,3,2", env={"MEANWHILE": "x=1,2"}).check()
+    assert "4 jobs: 3 hits, 1 misses, 0 failed" in result.out
+    assert list(told_of(clustered)["jobs"]) == ["2"]
+    assert sorted(clustered.executions()) == ["1", "2", "3"]
 
 
 def test_detached_sweep_ends_well_says_how_to_follow_it_and_claims_no_result(clustered: Project) -> None:

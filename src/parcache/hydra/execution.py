@@ -26,6 +26,7 @@ from parcache.hydra.runner import HydraRunner
 from parcache.hydra.settings import Audit, Order, Settings
 from parcache.model import Job, Plan
 from parcache.run.parts import Parts
+from parcache.run.plan import make_plan
 
 if TYPE_CHECKING:
     from parcache.hydra.examination import Examination
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from parcache.run.interrupt import Interrupts
     from parcache.run.marks import Mark, Marks
     from parcache.run.schedule import Schedule
+    from parcache.run.status import Status
 
 
 class Execution:
@@ -98,7 +100,7 @@ class Execution:
         if len(plan.misses) > 1:
             expected = self.expected_times(plan.misses)
             plan = self.ordered(plan, expected)
-        batch = self._batch = Batch(plan, {job.number: job for job in jobs}, unit_of, self._cache.read_back)
+        by_number = {job.number: job for job in jobs}
         raises = not getattr(self._backend, "executes_elsewhere", False)
         with Interrupts(self._abandon, raises=raises) as interrupts, ExitStack() as stack:
             display = self._display_of()
@@ -107,6 +109,9 @@ class Execution:
             stack.callback(display.stop)
             display.start(status.snapshot)
             schedule = self._start(interrupts)
+            if hasattr(self._backend, "submit_job") and self._cache.reads:
+                plan = self.ordered(self._planned_again(jobs, plan, status), expected)
+            batch = self._batch = Batch(plan, by_number, unit_of, self._cache.read_back)
             for event in batch.run(schedule):
                 self._ledger.take(event)
                 number = event.job.number
@@ -132,6 +137,17 @@ class Execution:
         if schedule.is_over:
             self.end_early()
             _ = self._ledger.first_failure().return_value  # raises what the job raised
+
+    def _planned_again(self, jobs: Sequence[Job], plan: Plan, status: Status) -> Plan:
+        """Return the plan of what is left to run, now that the backend has seen what other sweeps still have.
+
+        What they have ended between the first look and the backend's is in the store by now.
+        """
+        again = make_plan([job for job in jobs if job.number not in plan.hits], self._cache.reader())
+        for number, entry in again.hits.items():
+            self._ledger.hit(number, entry)
+            status.completed(number, entry.run_time_s)
+        return again
 
     def examine(self, examination: Examination, job: ComposedJob) -> NoReturn:
         """Have a probe run as this job would, tell what it finds, and end the process.
