@@ -13,6 +13,7 @@ from parcache.keys.code import Construct, Source, signature
 from parcache.keys.witness import process_start_ns
 
 _BY_HAND: Final = re.compile(r"exec|run_path|run_module|load_module|load_source|Loader|module_from_spec|spec_from_file")
+_TICK_NS: Final = 10_000_000
 _AGAIN: Final = "Start the command again to store results of the code as it is now"
 
 
@@ -50,7 +51,11 @@ def _listed(paths: Sequence[str]) -> str:
 
 def _changed_since(started_ns: int | None, sources: Sequence[Source]) -> list[str]:
     """Return the files that have changed since the process started and that no module of it was imported from."""
-    changed = [source.path for source in sources if started_ns is None or max(source.signature[2:]) > started_ns]
+    # The system tells the start in hundredths of a second, rounded down: a file that was written just before would seem
+    # to have changed after it. Within that time no interpreter gets as far as code of the project.
+    changed = [
+        source.path for source in sources if started_ns is None or max(source.signature[2:]) > started_ns + _TICK_NS
+    ]
     if not changed:
         return []
     imported = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
