@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.version import VersionBase
 from omegaconf import DictConfig
 
 from parcache.backends import create, per_job_settings
@@ -36,7 +37,16 @@ def composed(*overrides: str, folder: Path | None = None) -> DictConfig:
     GlobalHydra.instance().clear()
     name = None if folder is None else "config"
     base = {"version_base": None} if HYDRA_13 else {}
-    with hydra.initialize_config_dir(str(folder or ROOT / "conf"), **base):  # type: ignore[arg-type]
+    known = VersionBase.instance()
+    before = vars(known).copy()
+    try:
+        return _composed(name, str(folder or ROOT / "conf"), overrides, base)
+    finally:
+        vars(known).update(before)  # initialize() sets it for the whole process
+
+
+def _composed(name: str | None, folder: str, overrides: Sequence[str], base: Mapping[str, Any]) -> DictConfig:
+    with hydra.initialize_config_dir(folder, **base):
         return hydra.compose(name, ["hydra.runtime.cwd=/", *overrides], return_hydra_config=True)
 
 
