@@ -254,11 +254,16 @@ def tell(ends: Sequence[tuple[Call, Answer]]) -> None:
         if call.is_relayed:
             call.set_result(bytes(answer))
             continue
-        try:
-            succeeded, value = pickle.loads(answer)
-        except BaseException as error:  # the result's classes are the user's
-            succeeded, value = False, error
-        if succeeded:
-            call.set_result(value)
-        else:
-            call.set_exception(value)
+        settle(call, answer)
+
+
+def settle(future: Future[Any], answer: bytes | memoryview) -> None:
+    """End a future by what a worker has pickled: ``(True, result)`` or ``(False, exception)``."""
+    try:
+        succeeded, value = pickle.loads(answer)
+    except BaseException as error:  # the result's classes are the user's
+        succeeded, value = False, error
+    if succeeded:
+        future.set_result(value)
+    else:
+        future.set_exception(value)

@@ -12,9 +12,10 @@ import tempfile
 from typing import Any, Final
 
 from parcache.cli.output import show, show_json
+from parcache.cli.rerun import chooses_launcher, tail
 from parcache.errors import AppFailedError
 from parcache.report.text import Line
-from parcache.run.probe import Level
+from parcache.run.probe import ASKED, FINDINGS, Level
 from parcache.run.record import DOCTOR_VARIABLE
 
 _EPILOG: Final = """\
@@ -24,7 +25,6 @@ examples:
   parcache doctor --app train.py hydra/launcher=cluster     with the app's own config, and what it defaults to
 """
 _STYLES: Final = {Level.OK.value: "green", Level.NOTE.value: "yellow", Level.PROBLEM.value: "red"}
-_SHOWN_BYTES: Final = 4000
 
 
 def add_parser(verbs: Any) -> None:
@@ -79,19 +79,15 @@ def _command(options: argparse.Namespace) -> list[str]:
     if folder is None and options.app is None and options.module is None and os.path.isdir("conf"):
         folder = "conf"
     flags = [] if folder is None else ["--config-dir", os.path.abspath(folder)]
-    launcher = [] if any(_chooses_launcher(item) for item in options.overrides) else ["hydra/launcher=parcache"]
+    launcher = [] if any(map(chooses_launcher, options.overrides)) else ["hydra/launcher=parcache"]
     return [*head, "--multirun", *flags, *launcher, *options.overrides]
-
-
-def _chooses_launcher(override: str) -> bool:
-    return override.lstrip("+~").startswith("hydra/launcher=")
 
 
 def _findings(command: list[str], wait_s: float) -> tuple[list[tuple[str, str, str]], str]:
     """Return what was found, and what the app printed."""
     folder = tempfile.mkdtemp(prefix="parcache-doctor-")
     try:
-        with open(os.path.join(folder, "asked.json"), "w") as file:
+        with open(os.path.join(folder, ASKED), "w") as file:
             json.dump({"wait_s": wait_s}, file)
         shown = os.path.join(folder, "output.txt")
         with open(shown, "wb") as output:
@@ -103,9 +99,8 @@ def _findings(command: list[str], wait_s: float) -> tuple[list[tuple[str, str, s
                 stderr=subprocess.STDOUT,
                 check=False,
             )
-        with open(shown, "rb") as file:
-            said = file.read()[-_SHOWN_BYTES:].decode("utf-8", "replace")
-        path = os.path.join(folder, "findings.json")
+        said = tail(shown)
+        path = os.path.join(folder, FINDINGS)
         if done.returncode or not os.path.exists(path):
             remedy = "Mend what it says, and ask again: parcache doctor OVERRIDE …"
             raise AppFailedError(command, os.getcwd(), f"it ended with exit code {done.returncode}", said, remedy)

@@ -33,7 +33,7 @@ class App(NamedTuple):
 
 def app_of(heading: Heading) -> App:
     """Return the app of a recorded sweep, with that sweep's settings of Hydra and parcache, without its task's."""
-    settings = [item for item in heading.arguments if _is_of_hydra(item) and not _is_launcher(item)]
+    settings = [item for item in heading.arguments if _is_of_hydra(item) and not chooses_launcher(item)]
     chosen = f"hydra/launcher={heading.launcher}"
     return App(heading.command, tuple(_flags(heading.arguments)), (*settings, chosen), heading.cwd)
 
@@ -51,7 +51,7 @@ def explained_run(app: App, overrides: Sequence[str]) -> SweepRecord:
         AppFailedError: It ended without one.
         NewerFormatError: Its parcache is a newer one than this.
     """
-    chosen = [item for item in app.settings if not (_is_launcher(item) and any(map(_is_launcher, overrides)))]
+    chosen = [item for item in app.settings if not (chooses_launcher(item) and any(map(chooses_launcher, overrides)))]
     folder = tempfile.mkdtemp(prefix="parcache-why-")
     try:
         command = [*app.command, "--multirun", *app.flags, *chosen, *overrides]
@@ -74,13 +74,14 @@ def explained_run(app: App, overrides: Sequence[str]) -> SweepRecord:
             problem = f"it ended with exit code {code}" + (
                 "" if code else " and without using parcache: is @hydra.main called, and the launcher parcache?"
             )
-            raise AppFailedError(tuple(command), app.cwd, problem, _tail(shown))
+            raise AppFailedError(tuple(command), app.cwd, problem, tail(shown))
         return record
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_launcher(override: str) -> bool:
+def chooses_launcher(override: str) -> bool:
+    """Tell whether an override chooses the launcher."""
     return override.lstrip("+~").startswith(("hydra/launcher=", "override hydra/launcher"))
 
 
@@ -100,7 +101,8 @@ def _is_of_hydra(override: str) -> bool:
     return override.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
-def _tail(path: str) -> str:
+def tail(path: str) -> str:
+    """Return the end of what an app has printed into a file."""
     try:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8", "replace")

@@ -22,10 +22,8 @@ from omegaconf import DictConfig
 from parcache.backends import About, Backend
 from parcache.hydra.record import set_aside
 from parcache.run import failure, probe
-from parcache.run.probe import Finding, Level, Question
+from parcache.run.probe import ASKED, FINDINGS, Finding, Level, Question
 
-ASKED: Final = "asked.json"
-FINDINGS: Final = "findings.json"
 _POLL_S: Final = 0.2
 # What a network file system may take to show a file that another machine has written.
 _ARRIVAL_S: Final = 10.0

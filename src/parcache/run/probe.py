@@ -21,7 +21,9 @@ from typing import Final, NamedTuple
 _CORE: Final = ("parcache", "hydra-core", "omegaconf", "cloudpickle")
 _MAX_NAMED: Final = 12
 _CLOCK_S: Final = 2.0
-_ASKED: Final = "asked"
+_TOKEN_FILE: Final = "asked"  # noqa: S105 # a file's name
+ASKED: Final = "asked.json"
+FINDINGS: Final = "findings.json"
 
 
 class Level(Enum):
@@ -86,7 +88,7 @@ def lay_out(question: Question) -> dict[str, str]:
         scratch = os.path.join(path, question.scratch)
         try:
             os.makedirs(scratch, exist_ok=True)
-            with open(os.path.join(scratch, _ASKED), "w") as file:
+            with open(os.path.join(scratch, _TOKEN_FILE), "w") as file:
                 file.write(question.token)
         except OSError as error:
             problems[label] = str(error)
@@ -146,7 +148,7 @@ def _folder(scratch: str) -> Folder:
     if not os.path.isdir(os.path.dirname(scratch)):
         return Folder(is_there=False)
     token = ""
-    with suppress(OSError), open(os.path.join(scratch, _ASKED)) as file:
+    with suppress(OSError), open(os.path.join(scratch, _TOKEN_FILE)) as file:
         token = file.read()
     name = os.path.join(scratch, _own_name(socket.gethostname()))
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import pickle
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError, wait
@@ -13,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.dask import relay
+from parcache.backends.worker import settle
 from parcache.errors import SchedulerLostError, WorkerDiedError
 
 if TYPE_CHECKING:
@@ -42,15 +42,8 @@ class Call(Future[Any]):
 
     def succeed(self, answer: bytes) -> None:
         """End by what a worker has pickled."""
-        try:
-            succeeded, value = pickle.loads(answer)
-        except BaseException as error:  # the result's classes are the user's
-            succeeded, value = False, error
         with suppress(InvalidStateError):  # it was ended meanwhile
-            if succeeded:
-                self.set_result(value)
-            else:
-                self.set_exception(value)
+            settle(self, answer)
 
     def fail(self, error: BaseException) -> None:
         """End by an error, if it has not ended."""

@@ -7,7 +7,6 @@ all jobs by one command, at growing intervals, in a thread of its own: it can ta
 from __future__ import annotations
 
 import logging
-import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from parcache.backends.slurm.fleet import Fleet, Task
 from parcache.backends.slurm.others import Attached, Others
 from parcache.backends.slurm.spool import Call, Spool, task_of
 from parcache.backends.slurm.states import State
+from parcache.backends.worker import settle
 from parcache.errors import ElsewhereError, ParcacheError, SlurmEndedError
 
 log = logging.getLogger("parcache")
@@ -188,14 +188,7 @@ class Watch:
                 sent = self._sent.pop(number, None)
             if data is None or sent is None:
                 continue
-            try:
-                succeeded, value = pickle.loads(data)
-            except BaseException as error:  # the result's classes are the user's
-                succeeded, value = False, error
-            if succeeded:
-                sent.set_result(value)
-            else:
-                sent.set_exception(value)
+            settle(sent, data)
         return bool(numbers)
 
     def _note_starts(self) -> None:
