@@ -118,7 +118,8 @@ try:
 except metadata.PackageNotFoundError:
     told = None
 print(found.get("some-dist") == told, "hydra-core" in found, loaded)
+print(sys.path, sys.meta_path, found, file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     usual = case in {"usual", "nothing"}
-    assert done.stdout.split() == ["True", str(case == "usual"), str(not usual)]
+    assert done.stdout.split() == ["True", str(case == "usual"), str(not usual)], done.stderr

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copyreg
 import pickle
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -107,6 +108,20 @@ def hidden() -> None:
         raise KeyError("alone") from None
 
 
+@pytest.fixture(params=["plain", "with tblib's reducers"])
+def reducers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a test without and with the reducers that ``import distributed`` registers for all exceptions."""
+    before = dict(copyreg.dispatch_table)
+    if request.param != "plain":
+        from tblib import pickling_support
+
+        pickling_support.install()
+    yield
+    copyreg.dispatch_table.clear()
+    copyreg.dispatch_table.update(before)
+
+
+@pytest.mark.usefixtures("reducers")
 @pytest.mark.parametrize(
     "error",
     [

@@ -125,6 +125,20 @@ def text(value: object) -> str:
         return f"<its __str__ raised {type(raised).__name__}>"
 
 
+class _Own:
+    """Pickles an exception as its class says, whatever ``copyreg`` has been told of it.
+
+    tblib's reducers, which ``import distributed`` registers for every exception class there is, take a whole traceback
+    along and lose what a class keeps beside its ``args``, as UnicodeDecodeError does.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self._error.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
+
+
 class _Bare:
     """Pickles an exception without its ``__init__``, whose parameters are often not its ``args``."""
 
@@ -157,7 +171,7 @@ class _Group(NamedTuple):
 
 def _pickled(error: BaseException) -> bytes | None:
     kind = type(error)
-    attempts: tuple[object, ...] = (error, _Bare(error))
+    attempts: tuple[object, ...] = (_Own(error), error, _Bare(error))
     if _members(error):
         message = text(getattr(error, "message", error))
         attempts = (_Group(kind, message, dict(error.__dict__)), _Group(kind, message, {}))
