@@ -166,13 +166,16 @@ def test_create_backend_whose_package_is_missing_names_the_command(install: Inst
     )
 
 
-def test_create_built_in_backend_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "package"), [("dask", "distributed"), ("slurm", "submitit")])
+def test_create_built_in_backend_without_its_extra_names_the_command(
+    monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
     """A built-in backend whose packages are missing is refused with the extra that brings them."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BackendNotInstalledError) as caught:
-        create("dask", {})
+        create(name, {})
     assert str(caught.value) == (
-        "Backend 'dask' needs distributed, which is not installed. Install it: pip install 'parcache[dask]'"
+        f"Backend '{name}' needs {package}, which is not installed. Install it: pip install 'parcache[{name}]'"
     )
 
 

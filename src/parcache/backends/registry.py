@@ -32,7 +32,10 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "dask": "parcache.backends.dask.backend:DaskBackend",
 }
 # What a built-in backend needs, and the extra that brings it.
-_NEEDS: Final[Mapping[str, tuple[str, str]]] = {"dask": ("distributed", "dask")}
+_NEEDS: Final[Mapping[str, tuple[str, str]]] = {
+    "dask": ("distributed", "dask"),
+    "slurm": ("submitit", "slurm"),
+}
 _METHODS: Final = ("start", "submit", "stop")
 
 Factory = Callable[..., Backend]

@@ -44,7 +44,6 @@ class SlurmBackend:
     ``settings`` has what each of the settings means. Those that go into the batch script are submitit's.
 
     Raises:
-        BackendNotInstalledError: Submitit is not there.
         BackendSettingError: Neither this backend nor submitit knows one of the settings.
         SettingError: A setting has a value that it cannot have.
     """

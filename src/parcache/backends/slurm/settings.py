@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from parcache.backends import machine
 from parcache.backends.slots import whole_number
-from parcache.errors import BackendNotInstalledError, BackendSettingError, SettingError
+from parcache.errors import BackendSettingError, SettingError
 
 _PREFIX: Final = "hydra.launcher.backend"
 OWN: Final = (
@@ -113,7 +113,6 @@ def read_settings(own: Mapping[str, Any], parameters: Mapping[str, Any]) -> Sett
     """Return checked settings.
 
     Raises:
-        BackendNotInstalledError: Submitit is not there.
         BackendSettingError: Neither this backend nor submitit knows one of them.
         SettingError: One has a value that it cannot have.
     """
@@ -147,11 +146,7 @@ def read_settings(own: Mapping[str, Any], parameters: Mapping[str, Any]) -> Sett
 
 
 def known_parameters() -> tuple[str, ...]:
-    """Return the names of the settings that go into the batch script.
-
-    Raises:
-        BackendNotInstalledError: Submitit is not there.
-    """
+    """Return the names of the settings that go into the batch script."""
     load_submitit()
     from submitit.slurm import slurm
 
@@ -161,16 +156,12 @@ def known_parameters() -> tuple[str, ...]:
 def load_submitit() -> None:
     """Import submitit; it is not to set up logging, which would close the files that a sweep logs to.
 
-    Raises:
-        BackendNotInstalledError: It is not there.
+    That it is installed the registry has made sure of.
     """
     before = os.environ.get(_LOGGING)
     os.environ[_LOGGING] = "NOCONFIG"
     try:
         import submitit  # noqa: F401
-    except ImportError as error:
-        remedy = "Install it: pip install 'parcache[slurm]'"
-        raise BackendNotInstalledError("slurm", "submitit", remedy) from error
     finally:
         if before is None:
             del os.environ[_LOGGING]
