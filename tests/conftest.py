@@ -165,6 +165,25 @@ APP = """
 """
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take which backend the tests that run on each of them are to run on."""
+    parser.addoption("--backend", help="run the tests that every backend has to pass on this one alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what runs on another backend than the one that was asked for."""
+    wanted = config.getoption("--backend")
+    if wanted is None:
+        return
+    others = [item for item in items if getattr(item, "callspec", None) and _backend_of(item) not in (None, wanted)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in set(others)]
+
+
+def _backend_of(item: pytest.Item) -> object:
+    return item.callspec.params.get("backend")  # type: ignore[attr-defined] # it has been looked for
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A small app with a helper module: x goes in, x * 10 comes out."""

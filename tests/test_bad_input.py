@@ -215,19 +215,18 @@ with hydra.initialize_config_dir(config_dir={conf!r}, version_base=None):
     assert "task.<global lock> carries a _thread.lock" in found.stdout + found.stderr
 
 
-def test_entry_that_is_damaged_is_a_miss_with_one_warning(project: Project, backend: str) -> None:
+def test_entry_that_is_damaged_is_a_miss_with_one_warning(project: Project) -> None:
     """Any damage to any file of the store costs a run at the most, and is said; the value is never wrong."""
     project.write(
         call="""
-        import sys
         import hydra, parcache
         from app import main
 
         with hydra.initialize(config_path="conf", version_base=None):
-            print("values", parcache.sweep(main, overrides=["x=1"], backend=sys.argv[1]))
+            print("values", parcache.sweep(main, overrides=["x=1"], backend="process"))
         """
     )
-    project.run(backend, script="call.py").check()
+    project.run(script="call.py").check()
     store = project.folder / ".parcache"
     files = sorted(path for path in store.rglob("*") if path.is_file())
     assert {"format.json", "code", "entries", "sources", "sweeps"} <= {
@@ -237,7 +236,7 @@ def test_entry_that_is_damaged_is_a_miss_with_one_warning(project: Project, back
         original = path.read_bytes()
         for damaged in (b"", original[: len(original) // 2], original[:-3] + b"\xff" + original[-2:]):
             path.write_bytes(damaged)
-            result = project.run(backend, script="call.py").check()
+            result = project.run(script="call.py").check()
             assert "values [10]" in result.out
             if path.suffix == ".entry":
                 assert (result.out + result.err).count("is damaged") == 1
