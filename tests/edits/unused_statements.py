@@ -153,4 +153,26 @@ CASES = [
         },
         {"helper.py": ("def a(self)", "def b(self)")},
     ),
+    hit(
+        "unused_single_dispatch_added",
+        "import helper",
+        "helper.f(cfg.x)",
+        {
+            "helper.py": """
+                import functools
+                def f(x): return x
+            """
+        },
+        {
+            "helper.py": """
+                import functools
+                def f(x): return x
+                @functools.singledispatch
+                def w(a): return 1
+                class W:
+                    @functools.singledispatchmethod
+                    def go(self, a): return 1
+            """
+        },
+    ),
 ]

@@ -52,13 +52,13 @@ _INCURIOUS: Final = frozenset(
 )
 _CONTAINERS: Final = frozenset({"list", "dict", "set", "bytearray", "object", "type", "super"})
 _ACTING_NAMES: Final = re.compile(
-    r"(?i)(?:^|\.)(?:\w*register\w*|\w*seed\w*|\w*patch\w*|set_?\w*|use|install|enable\w*|disable\w*|configure\w*|"
-    r"basicconfig|load_dotenv|putenv|unsetenv|shuffle|rand\w*|choices?|normal|uniform|sample|permutation|add_\w+|"
+    r"(?i)(?:^|\.)(?:\w*register\w*|\w*seed\w*|\w*(?<!singledis)patch\w*|set_?\w*|use|install|enable\w*|disable\w*|"
+    r"configure\w*|basicconfig|load_dotenv|putenv|unsetenv|shuffle|rand\w*|choices?|normal|uniform|sample|permutation|add_\w+|"
     r"append\w*|insert|hook\w*|on_\w+|update|environ\.pop)$|(?:^|\.)random\."
 )
 # Known not to call what they are given: they keep it, or take note of it.
 _KEEPERS: Final = re.compile(
-    r"^(?:functools\.(?:partial|partialmethod|wraps|lru_cache|cache|cached_property|singledispatch|total_ordering)"
+    r"^(?:functools\.(?:partial|partialmethod|wraps|lru_cache|cache|cached_property|singledispatch(?:method)?|total_ordering)"
     r"|(?:typing|typing_extensions|dataclasses|collections|enum|abc|types|re|contextlib|logging|weakref|operator|hydra"
     r"|omegaconf|copy)\..*)$"
 )
