@@ -117,8 +117,9 @@ def _is_calm_function(node: ast.FunctionDef) -> bool:
 def _is_calm_class(node: ast.ClassDef) -> bool:
     if node.keywords or not all(_last_name(item) in _PLAIN_CLASS_DECORATORS for item in node.decorator_list):
         return False
+    set_by = {"*"} if any(_last_name(item) == "dataclass" for item in node.decorator_list) else _set_in_init(node)
     for member in node.body:
-        if isinstance(member, (ast.Assign, ast.AnnAssign)) and _has_factory(member):
+        if isinstance(member, (ast.Assign, ast.AnnAssign)) and (_has_factory(member) or _may_be_set(member, set_by)):
             return False
         if not isinstance(member, ast.FunctionDef):
             continue
@@ -129,6 +130,29 @@ def _is_calm_class(node: ast.ClassDef) -> bool:
             if member.name != "__init__" or not _are_calm(member.body, own):
                 return False
     return True
+
+
+def _set_in_init(node: ast.ClassDef) -> set[str]:
+    """Return the attributes that are assigned where an instance is made."""
+    return {
+        part.attr
+        for member in node.body
+        if isinstance(member, ast.FunctionDef) and member.name == "__init__"
+        for part in ast.walk(member)
+        if isinstance(part, ast.Attribute) and not isinstance(part.ctx, ast.Load)
+    }
+
+
+def _may_be_set(member: ast.Assign | ast.AnnAssign, set_by: set[str]) -> bool:
+    """Tell whether a member may be an object with a ``__set__`` that making an instance calls."""
+    value = member.value
+    if not isinstance(value, (ast.Call, ast.Name, ast.Attribute, ast.Subscript)):
+        return False
+    if isinstance(value, ast.Call) and (_last_name(value) in ("field", "Field") or _is_pure(value.func)):
+        return _last_name(value) == "property"
+    targets = member.targets if isinstance(member, ast.Assign) else [member.target]
+    is_field = "*" in set_by and isinstance(member, ast.AnnAssign) and isinstance(value, ast.Call)
+    return is_field or any(isinstance(target, ast.Name) and target.id in set_by for target in targets)
 
 
 def _has_factory(node: ast.AST) -> bool:
@@ -202,8 +226,8 @@ def _is_calm_expression(node: ast.expr | None) -> bool:
                 stack += [*part.args.defaults, *part.args.kw_defaults]
                 continue
             if kind is ast.Call:
-                if not _is_pure(part.func):
-                    return False
+                if not _is_pure(part.func) or (_last_name(part.func) == "type" and len(part.args) != 1):
+                    return False  # to make a class may tell somebody
             elif kind not in _PLACES or part.ctx.__class__ is not ast.Load:
                 return False  # it gives control away, or is the target of a comprehension
         for name in PARTS[kind]:

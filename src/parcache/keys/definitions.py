@@ -10,6 +10,11 @@ from parcache.keys.scanner import HANDLERS, Scanner
 
 # Decorators got from a member of the same class, which they change and nothing else.
 _OF_ITS_OWN: Final = frozenset({"setter", "getter", "deleter", "register"})
+# Decorators that hand back what is nobody else's.
+_MAKING: Final = _OF_ITS_OWN | {
+    *("property", "cached_property", "abstractproperty", "abstractmethod", "singledispatchmethod", "singledispatch"),
+    *("staticmethod", "classmethod", "overload", "override", "final", "wraps"),
+}
 
 
 def annotation(scanner: Scanner, node: ast.expr | None) -> None:
@@ -31,6 +36,7 @@ def _function(scanner: Scanner, node: ast.FunctionDef | ast.AsyncFunctionDef) ->
     annotation(scanner, node.returns)
     scanner.quiet -= 1
     scanner.scopes.bind(node.name)
+    scanner.scopes.make(node.name, here=all(_last_name(item) in _MAKING for item in node.decorator_list))
     if node.name == "__getattr__" and scanner.scopes.depth == 1 and scanner.is_package:
         scanner.found.wholes.add(scanner.package)  # PEP 562: the usual place for submodules that load when asked for
     scope = scanner.enter("function", node)
@@ -59,7 +65,7 @@ def _defaults(scanner: Scanner, node: ast.arguments) -> list[ast.arg]:
 def _decorator(scanner: Scanner, node: ast.expr) -> None:
     target = node.func if isinstance(node, ast.Call) else node
     chain = route(target)[0]
-    if not (called_name(target) in _OF_ITS_OWN and scanner.scopes.is_local(chain.partition(".")[0])):
+    if not (called_name(target) in _OF_ITS_OWN and scanner.scopes.is_made_here(chain.partition(".")[0])):
         scanner.note("decorator", target, ("()", *handed(node)) if isinstance(node, ast.Call) else ())
     scanner.quiet += 1
     scanner.visit(target)
@@ -68,6 +74,10 @@ def _decorator(scanner: Scanner, node: ast.expr) -> None:
         scanner.visit_all(node.args)
         scanner.visit_all(keyword.value for keyword in node.keywords)
         scanner.constructs_of_call(node, called_name(target))
+
+
+def _last_name(decorator: ast.expr) -> str | None:
+    return called_name(decorator.func if isinstance(decorator, ast.Call) else decorator)
 
 
 def _class(scanner: Scanner, node: ast.ClassDef) -> None:
@@ -84,6 +94,7 @@ def _class(scanner: Scanner, node: ast.ClassDef) -> None:
     scanner.quiet -= 1
     scopes, found = scanner.scopes, scanner.found
     scopes.bind(node.name)
+    scopes.make(node.name, here=not node.decorator_list)
     methods = [item.name for item in node.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))]
     if len(methods) > 1:
         found.orders.append(methods)

@@ -12,63 +12,32 @@ or set something; first-party functions and classes that are calm (``parcache.ke
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
-from parcache.keys.findings import LAMBDA, Now
+from parcache.keys.findings import LAMBDA, Now, unmarked
+from parcache.keys.foreign import (
+    ACTING_BUILTINS,
+    ACTING_NAMES,
+    CONTAINERS,
+    INCURIOUS,
+    KEEPERS,
+    KEEPING,
+    UNMOVED,
+    WALKERS,
+    changes_in_place,
+    is_quiet_base,
+    is_well_known,
+    makes_classes,
+    makes_its_own,
+)
 from parcache.keys.modules import Module
 from parcache.keys.resolution import Names, Place, Target
+from parcache.keys.specials import OTHERS, REVEALING, Specials
 from parcache.keys.units import Unit
 
-_ACTING_BUILTINS: Final = frozenset(
-    {"setattr", "delattr", "exec", "eval", "compile", "__import__", "input", "breakpoint"}
-)
-# Builtins that do not call what they are given.
-_INCURIOUS: Final = frozenset(
-    [
-        "callable",
-        "classmethod",
-        "dict",
-        "dir",
-        "frozenset",
-        "getattr",
-        "hasattr",
-        "id",
-        "isinstance",
-        "issubclass",
-        "list",
-        "object",
-        "print",
-        "property",
-        "repr",
-        "set",
-        "staticmethod",
-        "str",
-        "super",
-        "tuple",
-        "type",
-        "vars",
-    ]
-)
-_CONTAINERS: Final = frozenset({"list", "dict", "set", "bytearray", "object", "type", "super"})
-_ACTING_NAMES: Final = re.compile(
-    r"(?i)(?:^|\.)(?:\w*register\w*|\w*seed\w*|\w*(?<!singledis)patch\w*|set_?\w*|use|install|enable\w*|disable\w*|"
-    r"configure\w*|basicconfig|load_dotenv|putenv|unsetenv|shuffle|rand\w*|choices?|normal|uniform|sample|permutation|add_\w+|"
-    r"append\w*|insert|hook\w*|on_\w+|update|environ\.pop)$|(?:^|\.)random\."
-)
-# Known not to call what they are given: they keep it, or take note of it.
-_KEEPERS: Final = re.compile(
-    r"^(?:functools\.(?:partial|partialmethod|wraps|lru_cache|cache|cached_property|singledispatch(?:method)?|total_ordering)"
-    r"|(?:typing|typing_extensions|dataclasses|collections|enum|abc|types|re|contextlib|logging|weakref|operator|hydra"
-    r"|omegaconf|copy)\..*)$"
-)
-# What these return, or are, others hold as well.
-_SHARED: Final = re.compile(r"(?i)(?:^|\.|_)(?:get\w*|current\w*|instance|default|shared|global|root|environ\w*)$")
-_HARMLESS_SHARED: Final = re.compile(r"^(?:logging\.getLogger|typing\..*|typing_extensions\..*|collections\.abc\..*)$")
 _CONFIG_STORE: Final = "ConfigStore.instance"
 # Classes with more generations than this are taken to tell of each other.
 _MAX_GENERATIONS: Final = 50
-_ENTERED: Final = frozenset({"__class_getitem__"})
 _ANNOUNCED: Final = "__init_subclass__"
 
 
@@ -84,6 +53,7 @@ class Effects:
 
     def __init__(self, names: Names) -> None:
         self._names = names
+        self._specials = Specials(names)
         self._calm: dict[tuple[Module, str], int] = {}
         self._fresh: dict[tuple[Module, str], bool] = {}
         self._announced: dict[tuple[Module, str], bool] = {}
@@ -108,11 +78,11 @@ class Effects:
             if now.what == "store":
                 found = self._store(target, now)
             elif now.what == "enter":
-                found = self._enter(target)
-            elif now.what == "base":
-                found = None if target.place is Place.BINDING and self._is_announced(target) else []
-            elif now.what == "metaclass":
-                found = [] if target.place in (Place.FOREIGN, Place.BUILTIN) else None
+                found = None if self._specials.may_run(target, now.style) else []
+            elif now.what == "member":
+                found = None if self._is_told(target, now) else []
+            elif now.what in ("base", "metaclass"):
+                found = None if self._announces_to(target, now.what) else []
             else:
                 found = self._call(module, target, now)
             if found is None:
@@ -133,49 +103,57 @@ class Effects:
             return [where]
         return None
 
-    def _enter(self, target: Target) -> list[tuple[Module, str]] | None:
-        if target.place in (Place.FOREIGN, Place.BUILTIN):
-            return []  # where it is called, that is accounted for
-        if target.place is not Place.BINDING or target.module is None:
-            return None
-        where = target.module, target.name
-        units = self._units(*where)
-        if units and all(
-            unit.kind == "def" or (unit.kind == "class" and not _ENTERED & {*unit.members}) for unit in units
-        ):
-            return []
-        return [] if self._is_fresh(*where) else None
+    def _is_told(self, target: Target, now: Now) -> bool:
+        """Tell whether a member of a class may be told so: by a ``__set_name__`` of the project's."""
+        if now.style == "called" and target.place is Place.BINDING and target.module is not None and not target.rest:
+            kinds = {unit.kind for unit in self._units(target.module, target.name)}
+            if kinds == {"class"}:
+                return self._calm_depth(target.module, target.name) == 0
+        return self._specials.may_run(target, now.style)
+
+    def _announces_to(self, target: Target, what: str) -> bool:
+        """Tell whether a base or a metaclass may tell somebody of the classes that are made by it."""
+        if target.place is Place.FOREIGN:
+            return not is_well_known(target.name)
+        if what == "metaclass":
+            return target.place is not Place.BUILTIN
+        return target.place is Place.BINDING and self._is_announced(target)
 
     def _call(self, module: Module, target: Target, now: Now) -> list[tuple[Module, str]] | None:
         is_statement = now.what == "statement"
         if target.place is Place.BUILTIN:
-            if is_statement or target.name in _ACTING_BUILTINS:
+            if is_statement or target.name in ACTING_BUILTINS:
                 return None
             root, _, attribute = now.chain.partition(".")
-            if root in _CONTAINERS and attribute and attribute != "fromkeys" and not now.style:
+            if root in CONTAINERS and attribute and attribute != "fromkeys" and not now.style:
                 return None  # list.append(TABLE, 1)
             if target.name == "next":
                 return self._given(module, now)
-            calls_given = target.name not in _INCURIOUS and any(self._can_act(module, name) for name in now.given)
-            return None if calls_given else []
+            if target.name == "type" and self._makes_a_subclass(module, now):
+                return None
+            if target.name not in INCURIOUS:
+                return self._handed_over(module, now.given, to_builtin=True)
+            return None if target.name not in UNMOVED and self._is_entered(module, now.given) else []
         if target.place is Place.FOREIGN:
             if target.name.endswith(_CONFIG_STORE):
                 return []
-            if is_statement or _ACTING_NAMES.search(target.name):
+            if is_statement or ACTING_NAMES.search(target.name) or changes_in_place(target.name):
+                return None
+            if makes_classes(target.name) and self._makes_a_subclass(module, now):
                 return None
             # What a partial, or a function that another one made, is called with at once.
             is_called = now.style == "called" or (target.name == "functools.partial" and "()" in now.given)
-            if _KEEPERS.match(target.name) and not is_called:
-                return []
-            return None if any(self._can_act(module, name) for name in now.given if name != "()") else []
+            if KEEPERS.match(target.name) and not is_called:
+                return None if WALKERS.match(target.name) and self._is_entered(module, now.given) else []
+            return self._handed_over(module, now.given)
         if target.place is not Place.BINDING or target.module is None:
             return None
         where = target.module, target.name
         if not target.rest:
             depth = 2 if now.style or "()" in now.given else 1
             is_calm = not is_statement and now.style != "nested" and self._calm_depth(*where) >= depth
-            return [] if is_calm else None
-        return self._method(where, target.rest, now)
+            return [] if is_calm and not self._is_entered(module, now.given) else None
+        return self._method(module, target, now)
 
     def _given(self, module: Module, now: Now) -> list[tuple[Module, str]] | None:
         """Return the names of what is handed over, which a call uses up; None where not all are known."""
@@ -189,21 +167,79 @@ class Effects:
                 found.append((target.module, target.name))
         return found
 
-    def _method(self, where: tuple[Module, str], rest: tuple[str, ...], now: Now) -> list[tuple[Module, str]] | None:
+    def _method(self, module: Module, target: Target, now: Now) -> list[tuple[Module, str]] | None:
+        if target.module is None or any(name[:2] == "__" for name in target.rest):
+            return None  # g.__globals__.update(rate=5)
+        where, rest = (target.module, target.name), target.rest
         kinds = self._kinds(*where)
         if kinds == {"def"} and all(self._is_plain_def(where[0], unit) for unit in self._units(*where)):
             return [where]  # what functools makes of functions: singledispatch's register, a cache's clear
         if self._is_config_store(*where) and rest == ("store",):
             return []
-        if kinds == {"other"} and self._is_fresh(*where) and rest[-1] != "sort":
-            return [where]
-        return None
+        if kinds != {"other"} or not self._is_fresh(*where) or rest[-1] == "sort":
+            return None
+        if self._specials.is_container(*where):
+            return None if rest[-1] not in KEEPING and self._is_entered(module, now.given) else [where]
+        found = self._handed_over(module, now.given)
+        return None if found is None else [where, *found]
+
+    def _handed_over(
+        self, module: Module, given: tuple[str, ...], *, to_builtin: bool = False
+    ) -> list[tuple[Module, str]] | None:
+        """Return what calling all that is handed over adds to; None where that acts."""
+        adds: list[tuple[Module, str]] = []
+        for name in given:
+            if name == LAMBDA:
+                return None
+            chain, style = unmarked(name)
+            for target in self._names.denote(module, chain) if chain else ():
+                if target.place in OTHERS:
+                    continue
+                if target.place is not Place.BINDING or target.module is None:
+                    return None
+                where = target.module, target.name
+                if self._is_fresh(*where):
+                    if target.rest and not style:  # map(TABLE.append, rows)
+                        if target.rest[-1] == "sort":
+                            return None
+                        adds.append(where)
+                elif not target.rest and self._specials.is_plain(*where, functions=False):
+                    continue
+                elif target.rest or not self._is_quiet(where, target, style, to_builtin=to_builtin):
+                    return None
+        return adds
+
+    def _is_quiet(self, where: tuple[Module, str], target: Target, style: str, *, to_builtin: bool) -> bool:
+        """Tell whether a function or a class, or what it returns (``style``), does nothing when it is called."""
+        depth = self._calm_depth(*where)
+        if style == "called":
+            return depth > 1 or (to_builtin and depth > 0 and not self._specials.may_run(target, style))
+        return depth > 0 and not style
+
+    def _is_entered(self, module: Module, given: tuple[str, ...]) -> bool:
+        """Tell whether special methods of what is handed over may be the project's."""
+        return any(
+            self._specials.may_run(target, style)
+            for chain, style in map(unmarked, given)
+            if chain and chain != LAMBDA
+            for target in self._names.denote(module, chain)
+        )
+
+    def _makes_a_subclass(self, module: Module, now: Now) -> bool:
+        """Tell whether what is handed over may be a base class that tells of its subclasses."""
+        return any(
+            target.place is Place.BINDING
+            and target.module is not None
+            and self._kinds(target.module, target.name) != {"def"}
+            and self._is_announced(target)
+            for name in now.given
+            for target in self._names.denote(module, unmarked(name)[0])
+        )
 
     # --- What is known of a binding
 
     def _units(self, module: Module, name: str) -> list[Unit]:
-        table = self._names.table(module)
-        return [table.units[number] for number in table.binders.get(name, ())]
+        return self._specials.units(module, name)
 
     def _kinds(self, module: Module, name: str) -> set[str]:
         return {unit.kind for unit in self._units(module, name)}
@@ -228,13 +264,13 @@ class Effects:
         )
 
     def _makes_fresh(self, module: Module, unit: Unit) -> bool:
-        if unit.kind != "other" or unit.aliases:
+        if unit.kind != "other" or unit.aliases or unit.modules:
             return False
         own = set(unit.binds)
         called = {now.chain for now in unit.now if now.what in ("call", "decorator")}
         return all(
-            target.place in (Place.BUILTIN, Place.HARMLESS)
-            or (target.place is Place.FOREIGN and _makes_its_own(target.name, is_called=chain in called))
+            (target.place in (Place.BUILTIN, Place.HARMLESS) and target.name not in REVEALING)
+            or (target.place is Place.FOREIGN and makes_its_own(target.name, is_called=chain in called))
             or (target.place is Place.BINDING and target.module == module and target.name in own)
             for chain in unit.refs
             for target in self._names.denote(module, chain)
@@ -262,14 +298,15 @@ class Effects:
             return unit.calm
         if unit.kind == "class" and unit.calm:
             bases = [now for now in unit.now if now.what == "base"]
-            return 1 if all(self._is_calm_base(module, base) for base in bases) else 0
+            return 1 if all(self._is_calm_base(module, base, unit) for base in bases) else 0
         return 0
 
-    def _is_calm_base(self, module: Module, base: Now) -> bool:
+    def _is_calm_base(self, module: Module, base: Now, unit: Unit) -> bool:
         if not base.chain or base.style:
             return False
         return all(
-            target.place in (Place.FOREIGN, Place.BUILTIN)
+            target.place is Place.BUILTIN
+            or (target.place is Place.FOREIGN and (not unit.members or is_quiet_base(target.name)))
             or (
                 (target.place is Place.BINDING and target.module is not None and not target.rest)
                 and self._calm_depth(target.module, target.name) > 0
@@ -302,24 +339,3 @@ class Effects:
                 if found is None:
                     return True
         return False
-
-    def _can_act(self, module: Module, chain: str) -> bool:
-        """Tell whether calling what a chain leads to can change something."""
-        if chain == LAMBDA:
-            return True
-        return any(
-            target.place not in (Place.FOREIGN, Place.BUILTIN, Place.HARMLESS)
-            and not (
-                target.place is Place.BINDING
-                and target.module is not None
-                and (self._calm_depth(target.module, target.name) > 0 or self._is_fresh(target.module, target.name))
-            )
-            for target in self._names.denote(module, chain)
-        )
-
-
-def _makes_its_own(name: str, *, is_called: bool) -> bool:
-    """Tell whether what is got by a name of other people's code is an object that nobody else holds."""
-    if _HARMLESS_SHARED.match(name):
-        return True
-    return is_called and not _SHARED.search(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 # How much a dynamic construct may mean.
@@ -43,10 +44,11 @@ class Now(NamedTuple):
 
     ``what`` is one of: ``call`` (of ``chain``), ``statement`` (an expression that stands alone), ``store`` (to an
     attribute or an item of it, or in place), ``decorator`` (``chain`` is called with what is defined), ``base``,
-    ``metaclass``, ``enter`` (its special methods are called: it is walked over, the context of a block, an operand).
+    ``metaclass``, ``enter`` (its special methods are called: it is walked over, the context of a block, an operand),
+    ``member`` (a class takes it for a member, and tells it so).
     ``style``: ``""`` the chain itself; ``nested`` what is got out of it by items, calls or more than one attribute;
-    ``called`` its result. An empty chain is an expression that no name leads to. ``given`` are names handed over,
-    ``LAMBDA`` a function without one.
+    ``called`` its result. An empty chain is an expression that no name leads to. ``given`` are chains handed over
+    (ending in ``()`` or ``[]`` where it is their result, or an item, that is), ``LAMBDA`` a function without a name.
     """
 
     what: str
@@ -85,6 +87,15 @@ class Found:
         self.starts_python = False
 
 
+# What makes a value of a plain type, or of what it is given, which is looked at by itself.
+_MADE: Final = frozenset(
+    [
+        *(ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Lambda),
+        *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.BinOp, ast.UnaryOp, ast.Compare),
+    ]
+)
+
+
 def route(node: ast.expr) -> tuple[str, str]:
     """Return the chain that an expression starts from, and how it goes on from there; see ``Now``."""
     attributes: list[str] = []
@@ -107,25 +118,57 @@ def route(node: ast.expr) -> tuple[str, str]:
             return "", style
 
 
+def sources(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield what an expression's value may come from; nothing where a display or an operator makes it."""
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, ast.IfExp):
+            stack += [part.body, part.orelse]
+        elif isinstance(part, ast.BoolOp):
+            stack += part.values
+        elif isinstance(part, (ast.NamedExpr, ast.Starred)):
+            stack.append(part.value)
+        elif part.__class__ not in _MADE:
+            yield part
+
+
+def unmarked(given: str) -> tuple[str, str]:
+    """Return the chain and the style of what is handed over."""
+    style = {"()": "called", "[]": "nested"}.get(given[-2:], "")
+    return (given[:-2] if style else given), style
+
+
 def handed(node: ast.Call) -> tuple[str, ...]:
     """Return the names that a call hands over, as they are or in calls and displays."""
     given: list[str] = []
-    values: list[ast.expr] = [node]
+    values: list[ast.expr] = [*node.args, *(keyword.value for keyword in node.keywords)]
+    if isinstance(node.func, ast.Call):  # partial(register)(1)
+        values += [*node.func.args, *(keyword.value for keyword in node.func.keywords)]
     while values:
         value = values.pop()
         if isinstance(value, ast.Call):
             values += [*value.args, *(keyword.value for keyword in value.keywords)]
+            chain, _ = route(value.func)
+            if chain:
+                given.append(f"{chain}()")
         elif isinstance(value, (ast.List, ast.Tuple, ast.Set)):
             values += value.elts
-        elif isinstance(value, ast.Starred):
+        elif isinstance(value, ast.Dict):
+            values += value.values
+        elif isinstance(value, ast.IfExp):
+            values += value.body, value.orelse
+        elif isinstance(value, ast.BoolOp):
+            values += value.values
+        elif isinstance(value, (ast.NamedExpr, ast.Starred)):
             values.append(value.value)
         elif isinstance(value, ast.Lambda):
             if any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(value.body)):
                 given.append(LAMBDA)
         else:
             chain, style = route(value)
-            if chain and not style:
-                given.append(chain)
+            if chain:
+                given.append(chain + {"": "", "called": "()"}.get(style, "[]"))
     return tuple(dict.fromkeys(given))
 
 

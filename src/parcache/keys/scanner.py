@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from parcache.keys.constructs import LITERAL_IMPORTERS, NOTABLE, Constructs
-from parcache.keys.findings import PARTS, PROGRAMS, Found, Now, called_name, handed, route
+from parcache.keys.findings import PARTS, PROGRAMS, Found, Now, called_name, handed, route, sources
 from parcache.keys.normal_form import is_docstring
 from parcache.keys.scopes import Scope, Scopes
 
@@ -86,10 +86,19 @@ class Scanner(Constructs):
         if self.later:
             return
         chain, style = route(node)
-        if chain and self.scopes.is_local(chain.partition(".")[0]):
+        root = chain.partition(".")[0]
+        if chain and self.scopes.is_local(root):
+            if what in ("enter", "member") and self.scopes.is_made_here(root):
+                return
             # A function or a class defined inside the statement, or a variable of a comprehension.
             chain, style = "", "nested"
         self.found.now.append(Now(what, chain, style, given))
+
+    def enters(self, node: ast.expr, what: str = "enter") -> None:
+        """Take note that special methods of an expression's value are called, where that is now."""
+        if not self.later:
+            for source in sources(node):
+                self.note(what, source)
 
     def store(self, target: ast.expr) -> None:
         """Take note of what is assigned to, where that is no plain name."""
@@ -107,9 +116,14 @@ class Scanner(Constructs):
 
     def _stored(self, target: ast.Attribute | ast.Subscript) -> None:
         chain, style = route(target.value)
-        if chain and self.scopes.is_local(chain.partition(".")[0]):
-            return
-        if isinstance(target, ast.Attribute) and not style:
+        root = chain.partition(".")[0]
+        if chain and self.scopes.is_local(root):
+            if self.scopes.is_made_here(root):
+                return
+            chain, style = "", "nested"  # a name in a class for what others hold as well
+        elif not chain:
+            style = "nested"
+        elif isinstance(target, ast.Attribute) and not style:
             chain, style = f"{chain}.{target.attr}", "attribute"
         elif style or "." in chain:
             style = "nested"
@@ -183,7 +197,7 @@ def _subscript(scanner: Scanner, node: ast.Subscript) -> None:
     if isinstance(node.value, ast.Attribute) and node.value.attr == "environ":
         scanner.variable(node.slice)
     if not scanner.later and not scanner.quiet and isinstance(node.ctx, ast.Load):
-        scanner.note("enter", node.value)
+        scanner.enters(node.value)
     children(scanner, node)
 
 
@@ -191,6 +205,9 @@ def _call(scanner: Scanner, node: ast.Call) -> None:
     called = called_name(node.func)
     if not scanner.later:
         scanner.note("call", node.func, handed(node))
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                scanner.enters(keyword.value)
     if called in LITERAL_IMPORTERS:
         scanner.literal_import(node, called)
         if not isinstance(node.func, ast.Name):  # where the importer comes from
@@ -207,12 +224,30 @@ def _call(scanner: Scanner, node: ast.Call) -> None:
 
 
 def _operation(scanner: Scanner, node: ast.BinOp) -> None:
-    if not scanner.later:
-        for operand in (node.left, node.right):
-            if isinstance(operand, (ast.Name, ast.Attribute)):
-                scanner.note("enter", operand)
+    scanner.enters(node.left)
+    scanner.enters(node.right)
     scanner.visit(node.left)
     scanner.visit(node.right)
+
+
+def _compare(scanner: Scanner, node: ast.Compare) -> None:
+    if not scanner.later and not all(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
+        for operand in (node.left, *node.comparators):
+            scanner.enters(operand)
+    children(scanner, node)
+
+
+def _operand(scanner: Scanner, node: Any) -> None:  # of what has one: a sign, an asterisk, a field of a string
+    value = node.operand if isinstance(node, ast.UnaryOp) else node.value
+    if node.__class__ is not ast.Starred or node.ctx.__class__ is ast.Load:
+        scanner.enters(value)
+    children(scanner, node)
+
+
+def _choice(scanner: Scanner, node: ast.BoolOp | ast.IfExp) -> None:
+    for tested in [node.test] if isinstance(node, ast.IfExp) else node.values[:-1]:
+        scanner.enters(tested)
+    children(scanner, node)
 
 
 def _constant(scanner: Scanner, node: ast.Constant) -> None:
@@ -229,6 +264,8 @@ def _dictionary(scanner: Scanner, node: ast.Dict) -> None:
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and key.value == "_target_":
             scanner.computed(value, "_target_")
+        elif key is None:
+            scanner.enters(value)
     children(scanner, node)
 
 
@@ -244,16 +281,29 @@ def _sequence(scanner: Scanner, node: ast.List | ast.Tuple) -> None:
 
 def _comprehension(scanner: Scanner, node: Any) -> None:
     first, *others = node.generators
+    scanner.enters(first.iter)
     scanner.visit(first.iter)
     scanner.enter("comprehension")
-    scanner.visit(first.target)
+    scanner.store(first.target)
+    if isinstance(first.target, ast.Name) and _is_literal(first.iter):
+        scanner.scopes.top.made[first.target.id] = True
     scanner.visit_all(first.ifs)
     for generator in others:
-        scanner.visit(generator.target)
+        scanner.enters(generator.iter)
+        scanner.store(generator.target)
         scanner.visit(generator.iter)
         scanner.visit_all(generator.ifs)
     scanner.visit_all([node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt])
     scanner.exit()
+
+
+def _is_literal(node: ast.expr) -> bool:
+    """Tell whether what is walked over is a range, or a display of constants."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "range"
+    return isinstance(node, (ast.List, ast.Tuple, ast.Set)) and all(
+        isinstance(item, ast.Constant) for item in node.elts
+    )
 
 
 def _walrus(scanner: Scanner, node: ast.NamedExpr) -> None:
@@ -268,6 +318,12 @@ HANDLERS: Final = _Handlers(
         ast.Subscript: _subscript,
         ast.Call: _call,
         ast.BinOp: _operation,
+        ast.UnaryOp: _operand,
+        ast.Starred: _operand,
+        ast.FormattedValue: _operand,
+        ast.Compare: _compare,
+        ast.BoolOp: _choice,
+        ast.IfExp: _choice,
         ast.Constant: _constant,
         ast.Dict: _dictionary,
         ast.List: _sequence,

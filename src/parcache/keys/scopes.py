@@ -13,7 +13,7 @@ from parcache.keys.findings import Found
 class Scope:
     """One scope: ``kind`` is ``module``, ``function``, ``class`` or ``comprehension``."""
 
-    __slots__ = ("binds", "certain", "deferred", "globals", "imports", "kind", "loads", "nonlocals")
+    __slots__ = ("binds", "certain", "deferred", "globals", "imports", "kind", "loads", "made", "nonlocals")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -22,6 +22,9 @@ class Scope:
         self.loads: set[str] = set()
         self.deferred: set[str] = set()  # of a class: what its functions read
         self.globals: set[str] = set()
+        # Of a class: by name whether it holds what the class's body has made, a function or a display.
+        # Of a comprehension: the names that go over what is literal.
+        self.made: dict[str, bool] = {}
         self.nonlocals: set[str] = set()
         self.imports: dict[str, list[tuple[str, str]]] = {}
 
@@ -101,6 +104,18 @@ class Scopes:
     def is_local(self, name: str) -> bool:
         """Tell whether a name that code reads now is bound by a scope inside the statement."""
         return any(name in scope.binds for scope in self._open[1:])
+
+    def make(self, name: str, *, here: bool) -> None:
+        """Take note whether what a name of a class holds is made in its body; once it is not, it never is."""
+        if self.top.kind == "class":
+            self.top.made[name] = here and self.top.made.get(name, True)
+
+    def is_made_here(self, name: str) -> bool:
+        """Tell whether a name inside the statement holds what the class's body has made, or a number of a range."""
+        for scope in reversed(self._open):
+            if name in scope.binds:
+                return scope.made.get(name, False)
+        return False
 
     def _unbound(self, scope: Scope) -> set[str]:
         out = set()

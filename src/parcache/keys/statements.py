@@ -11,7 +11,7 @@ from typing import Any
 from parcache.keys.constructs import RENAMED_WITH_CARE
 from parcache.keys.definitions import annotation
 from parcache.keys.dotted import absolute_module
-from parcache.keys.findings import Found, Now, handed
+from parcache.keys.findings import Found, Now, handed, sources
 from parcache.keys.scanner import HANDLERS, Scanner, children
 
 
@@ -69,13 +69,14 @@ def _nonlocal(scanner: Scanner, node: ast.Nonlocal) -> None:
 
 
 def _assign(scanner: Scanner, node: ast.Assign) -> None:
-    if scanner.scopes.top.kind == "class" and isinstance(node.value, ast.Name):
-        scanner.note("enter", node.value)  # it may have a __set_name__
+    _member(scanner, node.targets, node.value)
     scanner.visit(node.value)
     for target in node.targets:
         if target.__class__ is ast.Name:  # as most are
             scanner.visit(target)
             continue
+        if isinstance(target, (ast.Tuple, ast.List)):
+            scanner.enters(node.value)
         named: object = target.attr if isinstance(target, ast.Attribute) else None
         if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
             named = target.slice.value
@@ -84,14 +85,31 @@ def _assign(scanner: Scanner, node: ast.Assign) -> None:
         scanner.store(target)
 
 
+def _member(scanner: Scanner, targets: list[ast.expr], value: ast.expr) -> None:
+    """Take note of what a class's body binds, which may have a ``__set_name__``."""
+    if scanner.later or scanner.scopes.top.kind != "class":
+        return
+    values = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value]
+    for item in values if any(isinstance(target, (ast.Tuple, ast.List)) for target in targets) else [value]:
+        scanner.enters(item, "member")
+    makes = not any(True for _ in sources(value))
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        makes = value.func.id in ("property", "list", "dict", "set", "field")
+    for target in targets:
+        if isinstance(target, ast.Name):
+            scanner.scopes.make(target.id, here=makes)
+
+
 def _aug_assign(scanner: Scanner, node: ast.AugAssign) -> None:
     scanner.visit(node.value)
     if isinstance(node.target, ast.Name):
         scanner.load(node.target.id)
-        name, value = node.target.id, node.value
-        is_number = isinstance(value, ast.Constant) and isinstance(value.value, (int, float, str))
-        if not (scanner.later or is_number or name == "__all__" or scanner.scopes.is_local(name)):
-            scanner.found.now.append(Now("store", name))  # a list grows where it is, whoever else holds it
+        name = node.target.id
+        if not (scanner.later or name == "__all__" or scanner.scopes.is_made_here(name)):
+            # A list grows where it is, whoever else holds it; an array is scaled.
+            is_local = scanner.scopes.is_local(name)
+            scanner.found.now.append(Now("store", "" if is_local else name, "nested" if is_local else ""))
+    scanner.enters(node.value)
     scanner.store(node.target)
 
 
@@ -100,6 +118,7 @@ def _ann_assign(scanner: Scanner, node: ast.AnnAssign) -> None:
     annotation(scanner, node.annotation)
     scanner.quiet -= 1
     if node.value is not None:
+        _member(scanner, [node.target], node.value)
         scanner.visit(node.value)
         scanner.store(node.target)
     elif not isinstance(node.target, ast.Name):
@@ -112,7 +131,7 @@ def _delete(scanner: Scanner, node: ast.Delete) -> None:
 
 
 def _for(scanner: Scanner, node: ast.For | ast.AsyncFor) -> None:
-    scanner.note("enter", node.iter)
+    scanner.enters(node.iter)
     scanner.visit(node.iter)
     scanner.store(node.target)
     _branches(scanner, node.body, node.orelse)
@@ -120,7 +139,7 @@ def _for(scanner: Scanner, node: ast.For | ast.AsyncFor) -> None:
 
 def _with(scanner: Scanner, node: ast.With | ast.AsyncWith) -> None:
     for item in node.items:
-        scanner.note("enter", item.context_expr)
+        scanner.enters(item.context_expr)
         scanner.visit(item.context_expr)
         if item.optional_vars is not None:
             scanner.store(item.optional_vars)
@@ -131,11 +150,13 @@ def _if(scanner: Scanner, node: ast.If) -> None:
     if is_type_checking(node.test):
         _branches(scanner, node.orelse)
         return
+    scanner.enters(node.test)
     scanner.visit(node.test)
     _branches(scanner, node.body, node.orelse)
 
 
 def _while(scanner: Scanner, node: ast.While) -> None:
+    scanner.enters(node.test)
     scanner.visit(node.test)
     _branches(scanner, node.body, node.orelse)
 

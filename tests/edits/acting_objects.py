@@ -1,0 +1,412 @@
+"""Attacks by what objects do while modules are imported: methods called on them, operators, blocks, members of classes.
+
+All of it happens in modules that the task imports by itself, so that no value of a global can show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.edits.case import SITE, Case, Change, distribution, hit, miss
+
+_LAZY = """
+def go(x):
+    import side
+    from helper import f
+    return f(x)
+"""
+
+
+def lazy(name: str, helper: str, side: str, change: tuple[str, str], where: str = "side.py", **more: Any) -> Case:
+    """Return a case whose task imports ``side``, then ``helper``, and calls ``f`` of it."""
+    extra: Mapping[str, str] = more.pop("files", {})
+    edit: dict[str, Change] = {where: change}
+    return miss(name, _LAZY, "go(cfg.x)", {"helper.py": helper, "side.py": side, **extra}, edit, **more)
+
+
+_PLACES = """
+T = {'r': 2}
+class P:
+    def __init__(self, v):
+        self.v = v
+    def __enter__(self):
+        T['r'] = self.v
+    def __exit__(self, *a):
+        pass
+    def __iter__(self):
+        T['r'] = self.v
+        return iter((1, 2))
+    def __invert__(self):
+        T['r'] = self.v
+    def __lt__(self, other):
+        T['r'] = self.v
+    def __rshift__(self, other):
+        T['r'] = self.v + other.v
+def f(x):
+    return T['r'] * x
+"""
+
+CASES = [
+    lazy(
+        "array_of_another_module_scaled_in_place",
+        "import numpy as np\nW = np.ones(3)\ndef f(x): return float(W.sum())\n",
+        "from helper import W\nW *= 2\n",
+        ("*= 2", "*= 3"),
+    ),
+    lazy(
+        "pipeline_of_another_module_grown_by_text",
+        """
+            class Pipe:
+                def __init__(self): self.steps = []
+                def __iadd__(self, name):
+                    self.steps.append(name)
+                    return self
+            PIPE = Pipe()
+            def f(x): return PIPE.steps
+        """,
+        "from helper import PIPE\nPIPE += 'crop'\n",
+        ("crop", "flip"),
+    ),
+    lazy(
+        "function_handed_to_an_executor",
+        "T = {}\ndef register(n, v): T[n] = v\ndef f(x): return T['a']\n",
+        """
+            from concurrent.futures import ThreadPoolExecutor
+            from helper import register
+            ex = ThreadPoolExecutor(1)
+            fut = ex.submit(register, 'a', 2)
+            ex.shutdown()
+        """,
+        ("2)", "3)"),
+    ),
+    lazy(
+        "block_entered_by_an_exit_stack",
+        _PLACES,
+        """
+            from contextlib import ExitStack
+            from helper import P
+            stack = ExitStack()
+            stack.enter_context(P(5))
+        """,
+        ("P(5)", "P(6)"),
+    ),
+    lazy(
+        "method_of_a_list_that_is_mapped",
+        "T = []\n_ = list(map(T.append, [1, 2]))\ndef f(x): return sum(T)\n",
+        "",
+        ("[1, 2]", "[1, 3]"),
+        "helper.py",
+    ),
+    lazy(
+        "method_of_a_list_of_another_module_that_is_mapped",
+        "T = []\ndef f(x): return sum(T)\n",
+        "from helper import T\n_ = list(map(T.append, [1, 2]))\n",
+        ("[1, 2]", "[1, 3]"),
+    ),
+    lazy(
+        "registrar_made_by_a_function_that_is_mapped",
+        """
+            T = {}
+            def registrar(kind):
+                def add(name): T[name] = kind
+                return add
+            def f(x): return sorted(T)
+        """,
+        "from helper import registrar\n_ = list(map(registrar('svm'), ['a', 'b']))\n",
+        ("'b'", "'c'"),
+    ),
+    lazy(
+        "registrar_out_of_a_table_that_is_mapped",
+        "T = {}\ndef add(name): T[name] = 1\nHOW = {'add': add}\ndef f(x): return sorted(T)\n",
+        "from helper import HOW\n_ = list(map(HOW['add'], ['a', 'b']))\n",
+        ("'b'", "'c'"),
+    ),
+    lazy(
+        "class_of_a_library_that_registers_its_subclasses",
+        "import yaml\ndef f(x): return yaml.safe_load('!svm {}').rate\n",
+        """
+            import yaml
+            class SVM(yaml.YAMLObject):
+                yaml_tag = '!svm'
+                yaml_loader = yaml.SafeLoader
+                rate = 2
+        """,
+        ("rate = 2", "rate = 3"),
+    ),
+    lazy(
+        "class_of_a_library_whose_subclass_has_a_subclass",
+        "from fakelib import FOUND\ndef f(x): return FOUND['B'].rate\n",
+        """
+            import fakelib
+            class A(fakelib.Base): pass
+            class B(A):
+                rate = 2
+        """,
+        ("rate = 2", "rate = 3"),
+        files=distribution(
+            "1",
+            "FOUND = {}\nclass Base:\n    def __init_subclass__(cls):\n        FOUND[cls.__name__] = cls\n",
+        ),
+        sites=(SITE,),
+    ),
+    lazy(
+        "class_made_by_type_that_is_told_to_its_base",
+        """
+            class Base:
+                reg = {}
+                def __init_subclass__(cls): Base.reg[cls.__name__] = cls
+            Sub = type('Sub', (Base,), {'rate': 2})
+            def f(x): return Base.reg['Sub'].rate
+        """,
+        "",
+        ("'rate': 2", "'rate': 3"),
+        "helper.py",
+    ),
+    lazy(
+        "class_made_by_a_function_that_is_told_to_its_base",
+        """
+            class Base:
+                reg = {}
+                def __init_subclass__(cls): Base.reg[cls.__name__] = cls
+            def make(n, r): return type(n, (Base,), {'rate': r})
+            Sub = make('Sub', 2)
+            def f(x): return Base.reg['Sub'].rate
+        """,
+        "",
+        ("'Sub', 2", "'Sub', 3"),
+        "helper.py",
+    ),
+    lazy(
+        "dataclass_made_of_a_base_that_is_told",
+        """
+            import dataclasses
+            class Base:
+                reg = []
+                def __init_subclass__(cls): Base.reg.append(cls.__name__)
+            Sub = dataclasses.make_dataclass('Sub', ['a'], bases=(Base,))
+            def f(x): return Base.reg[0]
+        """,
+        "",
+        ("('Sub'", "('Sup'"),
+        "helper.py",
+    ),
+    lazy(
+        "decorator_of_a_registry_that_a_class_names_first",
+        """
+            class Reg:
+                def __init__(self): self.d = {}
+                def register(self, f):
+                    self.d[f.__name__] = f
+                    return f
+            REG = Reg()
+            def f(x): return REG.d['go'](None)
+        """,
+        """
+            import helper
+            class M:
+                reg = helper.REG
+                @reg.register
+                def go(self): return 2
+        """,
+        ("return 2", "return 3"),
+    ),
+    lazy(
+        "class_that_tells_an_annotated_member_of_itself",
+        """
+            class R:
+                def __init__(self): self.o = []
+                def __set_name__(self, owner, name): self.o.append(owner)
+            TRACK = R()
+            def f(x): return TRACK.o[0].rate
+        """,
+        """
+            from helper import TRACK
+            class M:
+                tag: object = TRACK
+                rate = 2
+        """,
+        ("rate = 2", "rate = 3"),
+    ),
+    lazy(
+        "class_that_tells_a_member_of_another_module_of_itself",
+        """
+            class R:
+                def __init__(self): self.o = []
+                def __set_name__(self, owner, name): self.o.append(owner)
+            TRACK = R()
+            def f(x): return TRACK.o[0].rate
+        """,
+        """
+            import helper
+            class M:
+                tag = helper.TRACK
+                rate = 2
+        """,
+        ("rate = 2", "rate = 3"),
+    ),
+    lazy("block_of_an_object_made_for_it", _PLACES, "from helper import P\nwith P(5):\n    pass\n", ("P(5)", "P(6)")),
+    lazy(
+        "comprehension_over_an_object",
+        _PLACES,
+        "from helper import P\nALL = [y for y in P(5)]\n",
+        ("P(5)", "P(6)"),
+    ),
+    lazy("list_of_an_object", _PLACES, "from helper import P\nALL = sorted(P(5))\n", ("P(5)", "P(6)")),
+    lazy("object_unpacked", _PLACES, "from helper import P\na, b = P(5)\n", ("P(5)", "P(6)")),
+    lazy(
+        "object_unpacked_in_a_display",
+        _PLACES,
+        "from helper import P\np = P(5)\nALL = [1]\n",
+        ("[1]", "[1, *p]"),
+    ),
+    lazy(
+        "module_imported_by_its_name_and_changed",
+        "rate = 2\ndef f(x): return rate * x\n",
+        "import importlib\nhelper = importlib.import_module('helper')\nhelper.rate = 5\n",
+        ("= 5", "= 6"),
+    ),
+    lazy(
+        "table_located_by_its_name_and_changed",
+        "T = {'r': 2}\ndef f(x): return T['r']\n",
+        "import pydoc\nt = pydoc.locate('helper.T')\nt['r'] = 5\n",
+        ("= 5", "= 6"),
+    ),
+    lazy(
+        "table_changed_in_the_body_of_a_class",
+        "T = {'r': 2}\ndef f(x): return T['r']\n",
+        "import helper\nclass Setup:\n    opts = helper.T\n    opts['r'] = 5\n",
+        ("= 5", "= 6"),
+    ),
+    lazy(
+        "table_merged_in_the_body_of_a_class",
+        "T = {'r': 2}\ndef f(x): return T['r']\n",
+        "import helper\nclass Setup:\n    opts = helper.T\n    opts |= {'r': 5}\n",
+        ("5}", "6}"),
+    ),
+    lazy(
+        "operator_between_objects_made_for_it",
+        _PLACES,
+        "from helper import P\nlast = P(1) >> P(5)\n",
+        ("P(5)", "P(6)"),
+    ),
+    lazy("sign_of_an_object", _PLACES, "from helper import P\nA = ~P(5)\n", ("P(5)", "P(6)")),
+    lazy("comparison_of_an_object", _PLACES, "from helper import P\nn = P(5)\nA = n < 2\n", ("P(5)", "P(6)")),
+    lazy(
+        "library_class_whose_construction_calls_an_override",
+        """
+            from collections import UserDict
+            LOG = []
+            class R(UserDict):
+                def __setitem__(self, k, v):
+                    LOG.append(k)
+                    super().__setitem__(k, v)
+            def f(x): return LOG
+        """,
+        "from helper import R\nA = R(a=1)\n",
+        ("a=1", "b=1"),
+    ),
+    lazy(
+        "construction_that_sets_a_descriptor",
+        """
+            LOG = []
+            class D:
+                def __set__(self, owner, v): LOG.append(v)
+            class C:
+                rate = D()
+                def __init__(self, v): self.rate = v
+            def f(x): return LOG
+        """,
+        "from helper import C\nA = C(2)\n",
+        ("C(2)", "C(3)"),
+    ),
+    lazy(
+        "object_of_a_library_shared_by_its_name",
+        "from fakelib import channel\nch = channel('a')\ndef f(x): return [g() for g in ch.fs]\n",
+        """
+            from fakelib import channel
+            ch = channel('a')
+            def on(): return 2
+            ch.connect(on)
+        """,
+        ("return 2", "return 3"),
+        files=distribution(
+            "1",
+            """
+                class Channel:
+                    def __init__(self): self.fs = []
+                    def connect(self, f): self.fs.append(f)
+                _ALL = {}
+                def channel(name): return _ALL.setdefault(name, Channel())
+            """,
+        ),
+        sites=(SITE,),
+    ),
+    lazy(
+        "globals_of_a_function_updated",
+        "rate = 2\ndef g(): pass\ndef f(x): return rate\n",
+        "import helper\nhelper.g.__globals__.update(rate=5)\n",
+        ("=5", "=6"),
+    ),
+    hit(
+        "unused_statements_whose_objects_are_plain",
+        _LAZY,
+        "go(cfg.x)",
+        {
+            "helper.py": "def f(x): return x\n",
+            "side.py": """
+                import os
+                from abc import ABC, abstractmethod
+                from collections import UserDict
+                from dataclasses import dataclass, field
+                from pathlib import Path
+                import numpy as np
+                from omegaconf import OmegaConf
+                BASE = 2
+            """,
+        },
+        {
+            "side.py": """
+                import os
+                from abc import ABC, abstractmethod
+                from collections import UserDict
+                from dataclasses import dataclass, field
+                from pathlib import Path
+                import numpy as np
+                from omegaconf import OmegaConf
+                BASE = 2
+                HERE = Path(__file__).parent / "data"
+                SIZES = [BASE * n for n in range(3)]
+                LARGER = BASE * 2
+                LARGEST = -LARGER if LARGER > 2 and not BASE == 3 else BASE
+                NAMES = ["a", *"bc", f"{2}"]
+                FIRST, *REST = NAMES
+                TABLE = {"a": {**{"b": 1}}, "c": 1}
+                SORTED = sorted(NAMES)
+                TABLE.update(d=2)
+                NAMES += ["z"]
+                W = np.ones(3) / 2
+                W *= 2
+                class Model(ABC):
+                    SIZE = 3
+                    BOTH = SIZE * 2
+                    tags: dict = {}
+                    tags["a"] = 1
+                    @property
+                    def rate(self): return 1
+                    @rate.setter
+                    def rate(self, value): pass
+                    @abstractmethod
+                    def go(self): ...
+                class Rows(UserDict):
+                    pass
+                @dataclass
+                class Config:
+                    rate: float = 0.1
+                    steps: list = field(default_factory=list)
+                DEFAULT = Config()
+                CONF = OmegaConf.create({"a": 1})
+            """
+        },
+    ),
+]
