@@ -348,6 +348,30 @@ CASES = [
         "import helper\nhelper.g.__globals__.update(rate=5)\n",
         ("=5", "=6"),
     ),
+    lazy(
+        "enumeration_whose_members_register_themselves",
+        "T = {}\ndef f(x): return sorted(T)\n",
+        """
+            from enum import Enum
+            from helper import T
+            class Kind(Enum):
+                A = 'a'
+                def __init__(self, v): T[v] = 1
+        """,
+        ("'a'", "'b'"),
+    ),
+    lazy(
+        "function_without_effects_that_walks_over_an_object",
+        _PLACES,
+        "from helper import P\np = P(5)\ndef total(): return sum(p)\nA = total()\n",
+        ("P(5)", "P(6)"),
+    ),
+    lazy(
+        "function_instantiated_by_its_name",
+        "T = {}\ndef register(v):\n    T[v] = 1\n    return T\ndef f(x): return sorted(T)\n",
+        "from hydra.utils import instantiate\nunused = instantiate({'_target_': 'helper.register', 'v': 'a'})\n",
+        ("'a'", "'b'"),
+    ),
     hit(
         "unused_statements_whose_objects_are_plain",
         _LAZY,
@@ -359,6 +383,7 @@ CASES = [
                 from abc import ABC, abstractmethod
                 from collections import UserDict
                 from dataclasses import dataclass, field
+                from enum import Enum
                 from pathlib import Path
                 import numpy as np
                 from omegaconf import OmegaConf
@@ -371,6 +396,7 @@ CASES = [
                 from abc import ABC, abstractmethod
                 from collections import UserDict
                 from dataclasses import dataclass, field
+                from enum import Enum
                 from pathlib import Path
                 import numpy as np
                 from omegaconf import OmegaConf
@@ -404,6 +430,9 @@ CASES = [
                 class Config:
                     rate: float = 0.1
                     steps: list = field(default_factory=list)
+                class Color(Enum):
+                    RED = 1
+                    def __init__(self, value): self.rate = value
                 DEFAULT = Config()
                 CONF = OmegaConf.create({"a": 1})
             """

@@ -38,7 +38,9 @@ from parcache.keys.units import Unit
 _CONFIG_STORE: Final = "ConfigStore.instance"
 # Classes with more generations than this are taken to tell of each other.
 _MAX_GENERATIONS: Final = 50
-_ANNOUNCED: Final = "__init_subclass__"
+_ANNOUNCED: Final = frozenset({"__init_subclass__", "__pydantic_init_subclass__"})
+# With these an enumeration makes its members, when the class is made.
+_OF_MEMBERS: Final = frozenset({"__init__", "__new__", "_generate_next_value_"})
 
 
 class Effect(NamedTuple):
@@ -61,6 +63,8 @@ class Effects:
 
     def of(self, module: Module, unit: Unit) -> Effect:
         """Return the effect of executing a unit of a module."""
+        if unit.kind == "class" and self._makes_members(module, unit):
+            return Effect(True, ())
         adds: list[tuple[Module, str]] = []
         for happening in unit.now:
             found = self._judge(module, happening)
@@ -236,6 +240,17 @@ class Effects:
             for target in self._names.denote(module, unmarked(name)[0])
         )
 
+    def _makes_members(self, module: Module, unit: Unit) -> bool:
+        """Tell whether a class calls methods of its own when it is made: an enumeration, for each member."""
+        if _OF_MEMBERS.isdisjoint(unit.members) or (unit.calm and "_generate_next_value_" not in unit.members):
+            return False
+        return any(
+            target.place is Place.FOREIGN and target.name.startswith("enum.")
+            for now in unit.now
+            if now.what == "base" and now.chain
+            for target in self._names.denote(module, now.chain)
+        )
+
     # --- What is known of a binding
 
     def _units(self, module: Module, name: str) -> list[Unit]:
@@ -294,8 +309,9 @@ class Effects:
         return known
 
     def _calm_unit(self, module: Module, unit: Unit) -> int:
-        if unit.kind == "def" and not any(now.what == "decorator" for now in unit.now):
-            return unit.calm
+        if unit.kind == "def" and unit.calm and not any(now.what == "decorator" for now in unit.now):
+            # Of globals that it reads it may call special methods.
+            return 0 if self._is_entered(module, unit.refs) else unit.calm
         if unit.kind == "class" and unit.calm:
             bases = [now for now in unit.now if now.what == "base"]
             return 1 if all(self._is_calm_base(module, base, unit) for base in bases) else 0
@@ -331,7 +347,7 @@ class Effects:
         return known
 
     def _announces(self, module: Module, unit: Unit) -> bool:
-        if unit.kind != "class" or _ANNOUNCED in unit.members:
+        if unit.kind != "class" or not _ANNOUNCED.isdisjoint(unit.members) or self._makes_members(module, unit):
             return True
         for now in unit.now:
             if now.what in ("base", "metaclass"):

@@ -52,9 +52,9 @@ KEEPING: Final = frozenset(
 )
 CONTAINERS: Final = frozenset({"list", "dict", "set", "bytearray", "object", "type", "super"})
 ACTING_NAMES: Final = re.compile(
-    r"(?i)(?:^|\.)(?:\w*register\w*|\w*seed\w*|\w*(?<!singledis)patch\w*|set_?\w*|use|install|enable\w*|disable\w*|"
+    r"(?i)(?:^|\.)(?:\w*register\w*|\w*seed\w*|\w*(?<!singledis)patch\w*|set_?\w*|use|install|enable\w*|disable\w*|instantiate|"
     r"configure\w*|basicconfig|load_dotenv|putenv|unsetenv|shuffle|rand\w*|choices?|normal|uniform|sample|permutation|add_\w+|"
-    r"append\w*|insert|hook\w*|on_\w+|update|environ\.pop)$|(?:^|\.)random\."
+    r"append\w*|insert|hook\w*|on_\w+|update|environ\.pop|hydra\.utils\.call)$|(?:^|\.)random\.|^runpy\."
 )
 # Known not to call what they are given: they keep it, or take note of it.
 KEEPERS: Final = re.compile(
