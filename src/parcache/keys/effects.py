@@ -4,10 +4,13 @@ A module that is imported executes all of its units, also those that bind names 
 counts all the same when it can change something else: it *acts*. What it changes is often one object under one name (a
 registry, a function with ``register``); then it *adds* to that name and counts with it.
 
+What is not known to be inert acts: also special methods of first-party objects (``parcache.keys.specials``), and
+classes that may be told to somebody when they are made.
+
 Known to be inert (they bind what they bind and do no more): functions and classes of the standard library and of
 installed distributions as decorators and in assignments, but for those whose names tell that they register, seed, patch
-or set something; first-party functions and classes that are calm (``parcache.keys.calm``); Hydra's
-``ConfigStore.store``, which only feeds composing, and the composed config counts.
+or set something (``parcache.keys.foreign``); first-party functions and classes that are calm
+(``parcache.keys.calm``); Hydra's ``ConfigStore.store``, which only feeds composing, and the composed config counts.
 """
 
 from __future__ import annotations
