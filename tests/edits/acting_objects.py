@@ -367,6 +367,13 @@ CASES = [
         ("P(5)", "P(6)"),
     ),
     lazy(
+        "iterator_over_other_data_that_a_loop_uses_up",
+        "ROWS = [1, 2, 3]\nIT = iter(ROWS)\nfor A in IT:\n    break\nfor B in IT:\n    break\ndef f(x): return B\n",
+        "",
+        ("for A in IT:\n    break\n", ""),
+        "helper.py",
+    ),
+    lazy(
         "function_instantiated_by_its_name",
         "T = {}\ndef register(v):\n    T[v] = 1\n    return T\ndef f(x): return sorted(T)\n",
         "from hydra.utils import instantiate\nunused = instantiate({'_target_': 'helper.register', 'v': 'a'})\n",
@@ -426,10 +433,13 @@ CASES = [
                     def go(self): ...
                 class Rows(UserDict):
                     pass
+                class Kind(Enum):
+                    A = 1
                 @dataclass
                 class Config:
                     rate: float = 0.1
                     steps: list = field(default_factory=list)
+                    color: object = Kind.A
                 class Color(Enum):
                     RED = 1
                     def __init__(self, value): self.rate = value

@@ -42,8 +42,6 @@ _CONFIG_STORE: Final = "ConfigStore.instance"
 # Classes with more generations than this are taken to tell of each other.
 _MAX_GENERATIONS: Final = 50
 _ANNOUNCED: Final = frozenset({"__init_subclass__", "__pydantic_init_subclass__"})
-# With these an enumeration makes its members, when the class is made.
-_OF_MEMBERS: Final = frozenset({"__init__", "__new__", "_generate_next_value_"})
 
 
 class Effect(NamedTuple):
@@ -66,7 +64,7 @@ class Effects:
 
     def of(self, module: Module, unit: Unit) -> Effect:
         """Return the effect of executing a unit of a module."""
-        if unit.kind == "class" and self._makes_members(module, unit):
+        if unit.kind == "class" and self._specials.makes_members(module, unit):
             return Effect(True, ())
         adds: list[tuple[Module, str]] = []
         for happening in unit.now:
@@ -85,7 +83,7 @@ class Effects:
             if now.what == "store":
                 found = self._store(target, now)
             elif now.what == "enter":
-                found = None if self._specials.may_run(target, now.style) else []
+                found = self._enter(target, now.style)
             elif now.what == "member":
                 found = None if self._is_told(target, now) else []
             elif now.what in ("base", "metaclass"):
@@ -109,6 +107,13 @@ class Effects:
         if self._is_fresh(*where) or (is_shallow and self._kinds(*where) <= {"def", "class"}):
             return [where]
         return None
+
+    def _enter(self, target: Target, style: str) -> list[tuple[Module, str]] | None:
+        if self._specials.may_run(target, style):
+            return None
+        if target.place is not Place.BINDING or target.module is None:
+            return []
+        return list(self._specials.iterators(target.module, target.name))
 
     def _is_told(self, target: Target, now: Now) -> bool:
         """Tell whether a member of a class may be told so: by a ``__set_name__`` of the project's."""
@@ -243,17 +248,6 @@ class Effects:
             for target in self._names.denote(module, unmarked(name)[0])
         )
 
-    def _makes_members(self, module: Module, unit: Unit) -> bool:
-        """Tell whether a class calls methods of its own when it is made: an enumeration, for each member."""
-        if _OF_MEMBERS.isdisjoint(unit.members) or (unit.calm and "_generate_next_value_" not in unit.members):
-            return False
-        return any(
-            target.place is Place.FOREIGN and target.name.startswith("enum.")
-            for now in unit.now
-            if now.what == "base" and now.chain
-            for target in self._names.denote(module, now.chain)
-        )
-
     # --- What is known of a binding
 
     def _units(self, module: Module, name: str) -> list[Unit]:
@@ -350,7 +344,11 @@ class Effects:
         return known
 
     def _announces(self, module: Module, unit: Unit) -> bool:
-        if unit.kind != "class" or not _ANNOUNCED.isdisjoint(unit.members) or self._makes_members(module, unit):
+        if (
+            unit.kind != "class"
+            or not _ANNOUNCED.isdisjoint(unit.members)
+            or self._specials.makes_members(module, unit)
+        ):
             return True
         for now in unit.now:
             if now.what in ("base", "metaclass"):

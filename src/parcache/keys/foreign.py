@@ -90,6 +90,14 @@ _OPERATORS_IN_PLACE: Final = re.compile(
     r"^_?operator\.(?:setitem|delitem|call|i(?!temgetter$|s_|ndexOf$|ndex$|nv$|nvert$)\w*)$"
 )
 _CLASS_MAKERS: Final = re.compile(r"(?:^|\.)(?:new_class|make_dataclass|make_class|create_model|type|\w*Meta|\w*Type)$")
+# Whoever walks over what these return leaves less to the next.
+_ITERATORS: Final = re.compile(r"^(?:itertools|csv)\.|(?:^|\.)(?:\w*iter\w*|\w*open|\w*reader|scandir)$")
+_BUILTIN_ITERATORS: Final = frozenset({"iter", "map", "filter", "zip", "enumerate", "reversed", "open"})
+
+
+def makes_iterators(name: str, *, is_builtin: bool) -> bool:
+    """Tell whether what a function returns may be used up by walking over it."""
+    return name in _BUILTIN_ITERATORS if is_builtin else _ITERATORS.search(name) is not None
 
 
 def is_well_known(name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from parcache.keys.foreign import is_quiet_base
+from parcache.keys.foreign import is_quiet_base, makes_iterators
 from parcache.keys.modules import Module
 from parcache.keys.resolution import Names, Place, Target
 from parcache.keys.units import Unit
@@ -23,6 +23,8 @@ _SILENT: Final = frozenset(
         *("__post_init__", "__version__"),
     ]
 )
+# With these an enumeration makes its members, when the class is made.
+_OF_MEMBERS: Final = frozenset({"__init__", "__new__", "_generate_next_value_"})
 
 
 class Specials:
@@ -32,6 +34,7 @@ class Specials:
         self._names = names
         self._plain: dict[tuple[Module, str, bool], bool] = {}
         self._special: dict[tuple[Module, str], bool] = {}
+        self._iterators: dict[tuple[Module, str], tuple[tuple[Module, str], ...]] = {}
 
     def units(self, module: Module, name: str) -> list[Unit]:
         """Return what binds a name of a module, imports included."""
@@ -52,7 +55,48 @@ class Specials:
             )
         if style == "called" and not target.rest and kinds == {"class"}:
             return self.has_specials(*where)
-        return not self.is_plain(*where)
+        if style or len(target.rest) != 1 or kinds != {"class"}:
+            return not self.is_plain(*where)
+        is_member = all(self._is_enumeration(where[0], unit) for unit in self.units(*where))
+        return not is_member or self.has_specials(*where)
+
+    def makes_members(self, module: Module, unit: Unit) -> bool:
+        """Tell whether a class calls methods of its own when it is made: an enumeration, for each member."""
+        if _OF_MEMBERS.isdisjoint(unit.members) or (unit.calm and "_generate_next_value_" not in unit.members):
+            return False
+        return self._is_enumeration(module, unit)
+
+    def _is_enumeration(self, module: Module, unit: Unit) -> bool:
+        return any(
+            target.place is Place.FOREIGN and target.name.startswith("enum.")
+            for now in unit.now
+            if now.what == "base" and now.chain
+            for target in self._names.denote(module, now.chain)
+        )
+
+    def iterators(self, module: Module, name: str) -> tuple[tuple[Module, str], ...]:
+        """Return the names of what is used up where somebody walks over what a name holds."""
+        known = self._iterators.get((module, name))
+        if known is None:
+            self._iterators[module, name] = ()
+            found: dict[tuple[Module, str], None] = {}
+            for unit in self.units(module, name):
+                if unit.kind != "other":
+                    continue
+                calls = [now.chain for now in unit.now if now.what == "call" and now.chain]
+                if any(
+                    target.place in OTHERS
+                    and makes_iterators(target.name, is_builtin=target.place is not Place.FOREIGN)
+                    for chain in calls
+                    for target in self._names.denote(module, chain)
+                ):
+                    found[module, name] = None
+                for chain in unit.refs:
+                    for target in self._names.denote(module, chain):
+                        if target.place is Place.BINDING and target.module is not None:
+                            found.update(dict.fromkeys(self.iterators(target.module, target.name)))
+            known = self._iterators[module, name] = tuple(found)
+        return known
 
     def has_specials(self, module: Module, name: str) -> bool:
         """Tell whether instances of a class may have special methods of the project's."""
