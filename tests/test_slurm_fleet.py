@@ -182,6 +182,35 @@ def test_fleet_that_waits_for_what_never_comes_is_given_up(stage: Stage) -> None
     assert "hydra.launcher.backend.mem_gb" in str(problem)
 
 
+def test_fleet_that_waits_for_a_partition_that_does_not_fit_is_given_up_after_a_while(stage: Stage) -> None:
+    """Answers of the accounting between those of the queue, which have no reason, do not start the time anew."""
+    group = stage.put(1)
+    stage.fleet.man()
+    for now_s in range(0, 30, 5):
+        stage.now_s = now_s
+        assert stage.fleet.take({"1_0": state("PENDING", "PartitionConfig" if now_s % 2 == 0 else "")}) == {}
+    stage.now_s = 30
+    problem = stage.fleet.take({"1_0": state("PENDING", "PartitionConfig")})[group]
+    assert isinstance(problem, NeverStartsError)
+    assert "hydra.launcher.backend.nodes=N" in str(problem)
+
+
+def test_fleet_whose_partition_fits_again_is_not_given_up(stage: Stage) -> None:
+    """A partition that is being changed is waited for: the time counts from when it does not fit the last time."""
+    stage.put(1)
+    stage.fleet.man()
+    for now_s, seen in (
+        (0, state("PENDING", "PartitionConfig")),
+        (29, state("PENDING", "Resources")),
+        (40, state("PENDING", "PartitionConfig")),
+        (60, state("PENDING", "PartitionConfig")),
+        (65, state("RUNNING")),
+        (90, state("PENDING", "PartitionConfig")),  # it was requeued
+    ):
+        stage.now_s = now_s
+        assert stage.fleet.take({"1_0": seen}) == {}
+
+
 def test_fleet_that_waits_for_somebody_to_act_says_so_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """A partition that is down is told by its name, and waited for."""
     stage.put(2)

@@ -109,6 +109,14 @@ def test_reason_that_somebody_may_mend_is_told_and_not_final(reason: str) -> Non
     assert not states.is_usual(reason)
 
 
+def test_reason_that_may_pass_is_final_once_it_has_been_shown_for_long() -> None:
+    """Slurm says PartitionConfig of more nodes than a partition has, and while a partition is being changed."""
+    assert not states.is_usual("PartitionConfig")
+    assert not states.is_final("PartitionConfig", 20.0)
+    assert states.is_final("PartitionConfig", 30.0)
+    assert not states.is_final("PartitionDown", 3600.0)
+
+
 @pytest.mark.parametrize("reason", ["Resources", "Priority", "None", "", "BeginTime", "JobArrayTaskLimit"])
 def test_reason_to_wait_on_a_busy_cluster_is_usual(reason: str) -> None:
     """Nobody is warned of a queue."""
@@ -119,6 +127,10 @@ def test_reason_to_wait_on_a_busy_cluster_is_usual(reason: str) -> None:
     ("reason", "setting"),
     [
         ("PartitionTimeLimit", "timeout_min"),
+        ("PartitionConfig", "nodes"),
+        ("PartitionConfig", "partition"),
+        ("PartitionNodeLimit", "nodes"),
+        ("sbatch: error: Batch job submission failed: Requested partition configuration not available now", "nodes"),
         ("QOSMaxMemoryPerJob", "mem_gb"),
         ("sbatch: error: Invalid account or account/partition combination specified", "account"),
         ("sbatch: error: invalid partition specified: nope", "partition"),

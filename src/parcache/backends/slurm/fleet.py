@@ -44,13 +44,21 @@ class Group(NamedTuple):
 class Task:
     """An agent as far as the scheduler knows it."""
 
-    __slots__ = ("doubted_s", "group", "id", "is_buried", "job", "state", "submitted_s")
+    __slots__ = ("doubted_s", "group", "id", "is_buried", "job", "state", "submitted_s", "waiting_for")
 
     def __init__(self, id: str, job: str, group: int, submitted_s: float) -> None:
         self.id, self.job, self.group, self.submitted_s = id, job, group, submitted_s
         self.state: State | None = None
         self.is_buried = False
         self.doubted_s: float | None = None
+        self.waiting_for: tuple[str, float] = ("", 0.0)
+
+    def waits(self, reason: str, now_s: float) -> float:
+        """Take note of why it waits, empty where that is not told; return for how long it has been so (s)."""
+        # The accounting, which is asked in turns with the queue, knows no reasons.
+        if reason and reason != self.waiting_for[0]:
+            self.waiting_for = (reason, now_s)
+        return now_s - self.waiting_for[1] if reason else 0.0
 
     @property
     def has_ended(self) -> bool:
@@ -208,12 +216,17 @@ class Fleet:
             if state != task.state:
                 log.debug("Slurm job %s: %s %s", task.id, state.name, state.reason)
             task.state = state
+            if state.phase is not Phase.PENDING:
+                task.waiting_for = ("", 0.0)
             if state.phase is Phase.ENDED:
                 born = task.id in started
                 self._stillborn[task.group] = 0 if born else self._stillborn.get(task.group, 0) + 1
-            elif state.phase is Phase.PENDING and not states.is_usual(state.reason):
+            elif state.phase is Phase.PENDING:
+                shown_s = task.waits(state.reason, self._clock())
+                if states.is_usual(state.reason):
+                    continue
                 self._tell(task, state)
-                if states.is_final(state.reason):
+                if states.is_final(state.reason, shown_s):
                     problems[task.group] = NeverStartsError(task.id, state.reason, states.remedy(state.reason))
         return problems
 
