@@ -143,12 +143,16 @@ def test_fleet_whose_agents_do_not_get_to_work_gives_up(stage: Stage) -> None:
     group = stage.put(1)
     for attempt in range(1, 4):
         assert stage.fleet.man() == {}
-        Path(stage.fleet._logs, f"{attempt}_0_0_log.err").write_text("bash: module: command not found\n")
+        Path(stage.fleet._logs, f"{attempt}_0_0_log.err").write_text(
+            "bash: module: command not found\nsrun: error: n1: task 0: Exited with exit code 127\n"
+        )
         stage.fleet.take({f"{attempt}_0": state("FAILED", "exit code 127")})
     (problem,) = stage.fleet.man().values()
     assert isinstance(problem, NoWorkerError)
     assert "FAILED exit code 127" in str(problem)
     assert "module: command not found" in str(problem)
+    assert "srun" not in str(problem)
+    assert "parcache doctor" in str(problem)
     assert len(stage.cluster.submitted) == 3
     assert [call.number for call in stage.spool.waiting(group)] == [1]
 

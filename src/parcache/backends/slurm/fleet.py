@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from parcache.backends.slurm import states
 from parcache.backends.slurm.agent import Orders
 from parcache.backends.slurm.clusters import Cluster, command_of
-from parcache.backends.slurm.logs import error_log, last_words, told_by
+from parcache.backends.slurm.logs import error_log, last_words, reason_in, told_by
 from parcache.backends.slurm.settings import Resources, Settings
 from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Spool
@@ -31,6 +31,8 @@ _UNSEEN_S: Final = 60.0
 # Slurm says this for a moment of what it is about to requeue.
 _MAY_COME_BACK: Final = frozenset({"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"})
 _REQUEUEING_S: Final = 8.0
+# It starts tasks on the nodes, as the jobs do: a run in the sweeping process would not show what is wrong there.
+_EXAMINATION: Final = "Ask what is wrong there, with the overrides that choose the backend: parcache doctor OVERRIDE …"
 _VAGUE: Final = frozenset({"FAILED", "COMPLETED", "UNKNOWN", "REQUEUED"})
 
 
@@ -176,16 +178,16 @@ class Fleet:
         if self._stillborn.get(group, 0) >= _MAX_STILLBORN:
             last = max(ended, key=lambda task: task.submitted_s)
             said = f"{last.state.name} {last.state.reason}".strip() if last.state else "it ended"
-            return NoWorkerError(self._stillborn[group], f"Slurm job {last.id}: {said}{self._log_of(last)}")
+            return NoWorkerError(
+                self._stillborn[group], f"Slurm job {last.id}: {said}{self._log_of(last)}", _EXAMINATION
+            )
         return None
 
     def _log_of(self, task: Task) -> str:
         """Return what a task has said last, and where the rest is."""
         path = error_log(self._logs, task.id)
-        lines = [line.strip() for line in last_words(path).splitlines() if line.strip()]
-        if not lines:
-            return ""
-        return f"; {lines[-1]!r} in {path}"
+        reason = reason_in(last_words(path))
+        return f"; {reason!r} in {path}" if reason else ""
 
     def end_of(self, task: Task) -> State:
         """Return how a task that has ended did so; what Slurm says of it as a whole can be less than its log does."""

@@ -118,8 +118,9 @@ def is_final(reason: str, shown_s: float = 0.0) -> bool:
 
 
 _REMEDIES: Final[Mapping[str, str]] = {
+    "unrecognized option": "Remove it from hydra.launcher.backend.additional_parameters",
     "PartitionConfig|PartitionNodeLimit|partition configuration": (
-        "Ask for fewer nodes (hydra.launcher.backend.nodes=N), "
+        "Ask for fewer nodes (hydra.launcher.backend.nodes=N) or for fewer CPUs on each (…cpus_per_task=N), "
         "or choose another partition: hydra.launcher.backend.partition=NAME"
     ),
     "account": "Name an account that you may use: hydra.launcher.backend.account=NAME",
@@ -129,6 +130,10 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "partition": "Choose another partition: hydra.launcher.backend.partition=NAME",
     "cpu": "Ask for fewer CPUs: hydra.launcher.backend.cpus_per_task=N",
     "gres|gpu": "Ask for fewer GPUs: hydra.launcher.backend.gpus_per_node=N",
+    "node configuration": (
+        "Ask for less on each node (hydra.launcher.backend.gpus_per_node=N, …cpus_per_task=N, …mem_gb=GB), "
+        "or choose another partition: hydra.launcher.backend.partition=NAME"
+    ),
     "submit": "Submit fewer at a time: hydra.launcher.backend.tasks=N",
     "held": "Somebody holds it: scontrol release",
     "node": "Ask for fewer nodes: hydra.launcher.backend.nodes=N",
