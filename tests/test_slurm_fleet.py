@@ -234,6 +234,7 @@ def test_fleet_refused_by_sbatch_has_its_words(stage: Stage) -> None:
     group = stage.put(1)
     stage.cluster.refusal = SubmissionError("invalid partition specified: nope", "", "Choose another")
     assert stage.fleet.man() == {group: stage.cluster.refusal}
+    assert stage.cluster.refusal.__traceback__ is None
 
 
 def test_task_that_slurm_has_not_shown_yet_is_not_lost(stage: Stage) -> None:

@@ -27,7 +27,7 @@ from parcache.backends.slurm.owner import this_process
 from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Call, Closing, Spool
 from parcache.backends.slurm.watch import Sent, Watch
-from parcache.errors import NotVisibleError, SettingError, WorkerDiedError
+from parcache.errors import NotVisibleError, SettingError, SubmissionError, WorkerDiedError
 
 log = logging.getLogger("parcache")
 R = TypeVar("R")
@@ -81,6 +81,8 @@ class SlurmBackend:
         self._others: Others | None = None
         self._watch: Watch | None = None
         self._over = threading.Event()
+        self.refusal: SubmissionError | None = None
+        """Why nothing at all could be submitted."""
 
     @property
     def capacity(self) -> int:
@@ -113,6 +115,7 @@ class SlurmBackend:
         """
         self._initializer = initializer
         self._over.clear()  # it may be started again, for another batch
+        self.refusal = None
         self._numbers = 0
         if self._is_debug:
             initializer()
@@ -214,6 +217,8 @@ class SlurmBackend:
             return
         with self._lock:
             problems = self._fleet.man()
+            if not self._fleet.tasks and not self._watch.attached():
+                self.refusal = next((each for each in problems.values() if isinstance(each, SubmissionError)), None)
         self._watch.start()
         self._watch.give_up(problems)
 

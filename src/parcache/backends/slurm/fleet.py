@@ -141,7 +141,8 @@ class Fleet:
                     self._submit(group, number)
                 except SubmissionError as error:
                     if not live:
-                        problems[group.number] = error
+                        # It says all: where in parcache it was caught is of no use to anybody.
+                        problems[group.number] = error.with_traceback(None)
         return problems
 
     def _has_budget(self, live: list[Task], waiting: int) -> bool:
