@@ -224,6 +224,8 @@ class SlurmBackend:
 
     def running_s(self, future: Future[Any]) -> float | None:
         """Return for how long a call has been running (s)."""
+        if isinstance(future, Attached):
+            return future.running_s()
         return self._watch.running_s(future) if self._watch is not None and isinstance(future, Sent) else None
 
     def kill(self, future: Future[Any]) -> None:
