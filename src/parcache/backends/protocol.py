@@ -76,6 +76,8 @@ class Backend(Protocol):
       has taken, or had taken, anything. The sweep then ends by it, once, instead of each job.
     - ``running_s(future)``: for how long its call has been running (s), None where it waits or has ended. Without it,
       the workers are taken to share a file system and a clock with the sweeping process. Called from any thread.
+    - ``complaints()``: what its workers have written to their standard error last, apart from what jobs write. The
+      doctor shows it: that of a command which fails where workers are started, say.
     - ``detach``: True where the sweep is to end as soon as all is submitted; then ``leave()`` takes the place of
       ``stop`` and returns a text for the user: how many wait or run, and how to follow them.
 

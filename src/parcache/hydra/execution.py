@@ -171,7 +171,9 @@ class Execution:
         """
         store = self._cache.opened
         own = self._sweep_dir = os.path.join(self._sweep_dir, f".parcache-doctor-{self._token}")
-        folders = {"the working directory": os.getcwd(), "the sweep's directory": self._sweep_dir}
+        from parcache.hydra.examination import SWEEP
+
+        folders = {"the working directory": os.getcwd(), SWEEP: self._sweep_dir}
         if store is not None and self._cache.writes:
             folders["the store"] = store.paths.root
         try:
@@ -182,7 +184,8 @@ class Execution:
         try:
             examination.examine(self._backend, about, folders)
         finally:
-            shutil.rmtree(own, ignore_errors=True)
+            if not examination.keeps:
+                shutil.rmtree(own, ignore_errors=True)
             examination.tidy()
 
     def end_early(self) -> None:

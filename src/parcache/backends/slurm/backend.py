@@ -21,7 +21,7 @@ from parcache.backends.slurm import settings as given
 from parcache.backends.slurm import visibility
 from parcache.backends.slurm.clusters import Cluster, connect
 from parcache.backends.slurm.fleet import Fleet
-from parcache.backends.slurm.logs import tidy
+from parcache.backends.slurm.logs import error_log, last_words, tidy
 from parcache.backends.slurm.others import Attached, Others
 from parcache.backends.slurm.owner import this_process
 from parcache.backends.slurm.shares import thread_limits
@@ -241,6 +241,12 @@ class SlurmBackend:
             future, WorkerDiedError(None, "it was stopped before it started")
         ):
             self._spool.ask_to_end(future.call.number)
+
+    def complaints(self) -> str:
+        """Return the end of what the last task has written to its standard error."""
+        with self._lock:
+            tasks = [] if self._fleet is None else list(self._fleet.tasks)
+        return last_words(error_log(self._logs, tasks[-1])) if tasks else ""
 
     def stop(self, *, cancel: bool) -> None:
         """End the agents and delete the spool. With ``cancel``, end what runs and take back what waits."""
