@@ -113,6 +113,7 @@ def test_doctor_of_an_unknown_profile_shows_what_hydra_says(tmp_path: Path) -> N
     assert result.code == 1
     assert "nowhere" in result.err
     assert "ask again: parcache doctor" in result.err
+    assert "Warning" not in result.err
 
 
 @pytest.fixture
