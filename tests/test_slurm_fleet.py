@@ -215,6 +215,15 @@ def test_fleet_whose_partition_fits_again_is_not_given_up(stage: Stage) -> None:
         assert stage.fleet.take({"1_0": seen}) == {}
 
 
+def test_fleet_of_which_some_have_started_is_not_given_up_for_those_that_never_will(stage: Stage) -> None:
+    """A limit that was set meanwhile keeps the others out; the one that runs takes what waits."""
+    group = stage.put(2)
+    stage.fleet.man()
+    waits = state("PENDING", "PartitionTimeLimit")
+    assert stage.fleet.take({"1_0": waits, "1_1": state("RUNNING")}) == {}
+    assert list(stage.fleet.take({"1_0": waits, "1_1": state("COMPLETED")})) == [group]
+
+
 def test_fleet_that_waits_for_somebody_to_act_says_so_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """A partition that is down is told by its name, and waited for."""
     stage.put(2)

@@ -63,6 +63,11 @@ class Task:
         return now_s - self.waiting_for[1] if reason else 0.0
 
     @property
+    def is_running(self) -> bool:
+        """Tell whether it has started, and not ended, as far as is known."""
+        return self.state is not None and self.state.phase is Phase.RUNNING
+
+    @property
     def has_ended(self) -> bool:
         """Tell whether it is over, as far as is known."""
         return self.state is not None and self.state.phase is Phase.ENDED
@@ -231,7 +236,9 @@ class Fleet:
                 self._tell(task, state)
                 if states.is_final(state.reason, shown_s):
                     problems[task.group] = NeverStartsError(task.id, state.reason, states.remedy(state.reason))
-        return problems
+        # A partition or a limit was changed meanwhile: those that have started before take what waits.
+        at_work = {task.group for task in self.tasks.values() if task.is_running}
+        return {group: problem for group, problem in problems.items() if group not in at_work}
 
     def _tell(self, task: Task, state: State) -> None:
         if state.reason not in self._told:
