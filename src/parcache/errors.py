@@ -331,15 +331,17 @@ class JobTimeoutError(ParcacheError, TimeoutError):
 class NoWorkerError(ParcacheError, RuntimeError):
     """Workers die before they start a job, one after the other; ``problem`` says how the last one ended."""
 
-    def __init__(self, deaths: int, problem: str) -> None:
-        super().__init__(deaths, problem)
-        self.deaths, self.problem = deaths, problem
+    def __init__(
+        self, deaths: int, problem: str, remedy: str = "Run a job here to see why: hydra/launcher/backend=serial."
+    ) -> None:
+        super().__init__(deaths, problem, remedy)
+        self.deaths, self.problem, self.remedy = deaths, problem, remedy
 
     def __str__(self) -> str:
         """Say how the last one ended, and how to see why."""
         return (
             f"{self.deaths} workers in a row ended before they had started a job, the last one so: {self.problem}. "
-            "Run a job here to see why: hydra/launcher/backend=serial."
+            f"{self.remedy}"
         )
 
 
