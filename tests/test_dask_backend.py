@@ -386,6 +386,11 @@ def test_dask_scheduler_that_does_not_answer_is_refused(start: Start) -> None:
         start(address="tcp://127.0.0.1:9")
 
 
+def test_dask_scheduler_is_found_by_its_file(shared: Processes, start: Start) -> None:
+    """In place of an address, the file that the scheduler writes."""
+    assert start(address=str(shared.file)).submit(str, 1).result(DEADLINE_S) == "1"
+
+
 def test_dask_process_that_forgets_to_stop_leaves_nothing(own: Processes, tmp_path: Path) -> None:
     """A sweeping process that ends without stop(), even by SIGKILL, leaves no process of its calls."""
     own.worker()

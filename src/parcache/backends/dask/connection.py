@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.dask import clusters, relay
+from parcache.backends.dask.address import find_scheduler
 from parcache.backends.dask.calls import Calls
 from parcache.backends.dask.quiet import quieten
 from parcache.backends.dask.settings import PREFIX, Settings
@@ -84,11 +85,9 @@ class Connection:
         from distributed import Client
 
         address = self._settings.address
-        target: dict[str, Any] = {"address": cluster or address}
-        if address is not None and address.endswith(".json"):
-            target = {"scheduler_file": address}
+        target = cluster if address is None else find_scheduler(address, _CONNECT_S)
         try:
-            client = Client(**target, set_as_default=False, timeout=_CONNECT_S)
+            client = Client(target, set_as_default=False, timeout=_CONNECT_S)
         except (OSError, ValueError, TypeError) as error:
             if cluster is not None:
                 raise
