@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import signal
 import subprocess
@@ -129,6 +130,30 @@ def test_dask_scheduler_file_that_tells_no_address_is_refused_in_time(
         path.write_text(text)
     with pytest.raises(SettingError, match=rf"address is .*{told}.*dask scheduler --scheduler-file {path}"):
         find_scheduler(str(path), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("nonsense", "missing port number"),
+        ("tcp://host:port", "invalid literal"),
+        ("udp://host:1", "unknown address scheme 'udp'"),
+    ],
+)
+def test_dask_address_that_cannot_be_is_refused_before_a_client_begins(tmp_path: Path, address: str, told: str) -> None:
+    """Dask's own client would say so as well, and then take 20 s to close; a file may tell such a one too."""
+    with pytest.raises(SettingError, match=rf"address is '{address}'; expected .* such as tcp://HOST:8786 \({told}"):
+        find_scheduler(address, 0.0)
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"address": address}))
+    with pytest.raises(SettingError, match=rf"in place of {address}, which its file names \({told}"):
+        find_scheduler(str(path), 0.0)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8786", "tls://host:1", "tcp://[::1]:8786", "inproc://10.0.0.1/7/1"])
+def test_dask_address_that_dask_reads_is_taken_as_it_is(address: str) -> None:
+    """What scheme and form there are is Dask's to say."""
+    assert find_scheduler(address, 0.0) == address
 
 
 def test_dask_scheduler_file_that_is_written_later_is_waited_for(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ log = logging.getLogger("parcache")
 
 _KEY: Final = f"{PREFIX}.address"
 _POLL_S: Final = 0.1
+# Those whose addresses are a host and a port; what others have, such as inproc, is for Dask to read.
+_WITH_PORT: Final = frozenset({"tcp", "tls", "ws", "wss", "ucx"})
 
 
 def find_scheduler(setting: str, limit_s: float, clock: Callable[[], float] = time.monotonic) -> str:
@@ -23,9 +25,14 @@ def find_scheduler(setting: str, limit_s: float, clock: Callable[[], float] = ti
     Dask's own client would wait for that file without an end, in a thread that hears of no signal.
 
     Raises:
-        SettingError: There is no such file.
+        SettingError: There is no such file, or no such address can be.
     """
-    return _told_by_file(setting, limit_s, clock) if setting.endswith(".json") else setting
+    address = _told_by_file(setting, limit_s, clock) if setting.endswith(".json") else setting
+    problem = _problem(address)
+    if problem:
+        origin = "" if address == setting else f" in place of {address}, which its file names"
+        raise SettingError(_KEY, setting, f"a scheduler's address such as tcp://HOST:8786{origin} ({problem})")
+    return address
 
 
 def _told_by_file(path: str, limit_s: float, clock: Callable[[], float]) -> str:
@@ -46,3 +53,21 @@ def _told_by_file(path: str, limit_s: float, clock: Callable[[], float]) -> str:
             has_told = True
             log.info("Waiting %g s at most for the scheduler file %s", limit_s, path)
         time.sleep(_POLL_S)
+
+
+def _problem(address: str) -> str:
+    """Say why Dask could not read an address; empty where it can.
+
+    Dask's client would say it too, but leaves what it has begun with such a one to a finalizer that takes 20 s.
+    """
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
+
+    try:
+        scheme, place = parse_address(address)
+        get_backend(scheme)
+        if scheme in _WITH_PORT:
+            parse_host_port(place)
+    except (ValueError, ImportError) as error:
+        return str(error)
+    return ""
