@@ -20,7 +20,14 @@ from distributed import Client
 from parcache.backends import About, create
 from parcache.backends.dask import connection, relay
 from parcache.backends.dask.backend import DaskBackend
-from parcache.errors import DaskVersionError, NoDaskWorkerError, SchedulerLostError, SettingError, WorkerDiedError
+from parcache.errors import (
+    DaskVersionError,
+    DaskWorkersRefusedError,
+    NoDaskWorkerError,
+    SchedulerLostError,
+    SettingError,
+    WorkerDiedError,
+)
 from tests.dask_clusters import DEADLINE_S, Processes, is_alive, until
 
 pytestmark = [
@@ -378,6 +385,39 @@ def test_dask_calls_without_a_worker_fail_when_none_comes(own: Processes, start:
     assert future.result(DEADLINE_S) == "1"
     until(lambda: patient.workers == 2, "it is known how many work")
     assert patient.capacity == 4
+
+
+@pytest.fixture
+def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return a cluster of Slurm jobs whose sbatch refuses the partition, as Slurm's own says it."""
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(
+        "#!/bin/sh\n"
+        "echo 'sbatch: error: invalid partition specified: nope' >&2\n"
+        "echo 'sbatch: error: Batch job submission failed: Invalid partition name specified' >&2\n"
+        "exit 1\n"
+    )
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(sbatch.parent), prepend=os.pathsep)
+    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    slurm = {"_target_": "dask_jobqueue.SLURMCluster", "cores": 1, "memory": "300MB", "queue": "nope"}
+    return {**slurm, "scheduler_options": here}
+
+
+@pytest.mark.parametrize("size", [{"scale": 2}, {"adapt": {"minimum": 0, "maximum": 2}}], ids=["scale", "adapt"])
+def test_dask_workers_that_a_batch_system_refuses_fail_the_calls_at_once(
+    refusing: dict[str, Any], start: Start, size: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the batch system says is the message; nothing is waited for, and the cluster ends in order."""
+    backend = start(cluster=refusing, wait_s=None, **size)
+    told = "refused: sbatch: error: invalid partition specified: nope; sbatch: error: Batch job submission failed"
+    with pytest.raises(DaskWorkersRefusedError, match=told):
+        backend.submit(str, 1).result(DEADLINE_S)
+    assert "#SBATCH -p nope" in caplog.text
+    made = backend._connection.watch._cluster  # type: ignore[union-attr]
+    backend.stop(cancel=True)
+    assert made.status.name == "closed"
 
 
 def test_dask_scheduler_that_does_not_answer_is_refused(start: Start) -> None:

@@ -402,6 +402,21 @@ class NoDaskWorkerError(ParcacheError, RuntimeError):
         )
 
 
+class DaskWorkersRefusedError(ParcacheError, RuntimeError):
+    """What a Dask cluster starts its workers by has taken none of them; ``state`` is what it says."""
+
+    def __init__(self, cluster: str, state: str) -> None:
+        super().__init__(cluster, state)
+        self.cluster, self.state = cluster, state
+
+    def __str__(self) -> str:
+        """Show what was said, and where the arguments are."""
+        return (
+            f"All workers of {self.cluster} were refused: {self.state}. Mend the cluster's arguments, "
+            "hydra.launcher.backend.cluster, or what they ask for; the job script is in the log."
+        )
+
+
 class DaskVersionError(ParcacheError, RuntimeError):
     """A Dask scheduler or worker has another Python than the sweeping process, or no parcache."""
 

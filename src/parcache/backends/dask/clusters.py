@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from parcache.backends.dask.quiet import without_main, without_terminal
+from parcache.backends.dask.refusals import refusals
 from parcache.backends.dask.settings import PREFIX, Settings, cluster_class, number_of_local_workers
 from parcache.errors import SettingError
 
@@ -80,16 +81,23 @@ def scale(cluster: Any, settings: Settings) -> None:
         raise SettingError(f"{PREFIX}.scale", None, f"a number of workers, or adapt: {settings.name} starts with none")
 
 
+def tell_script(cluster: Any) -> None:
+    """Log the job script of a cluster that has one."""
+    with suppress(Exception):
+        log.error("The job script of %s is:\n%s", type(cluster).__name__, cluster.job_script().rstrip())
+
+
 def state(cluster: Any) -> str:
     """Return what a cluster that has no workers is waiting for, in one line; its job script goes to the log."""
     if cluster is None:
         return "its scheduler answers, and knows no worker that could run them"
-    with suppress(Exception):
-        log.error("The job script of %s is:\n%s", type(cluster).__name__, cluster.job_script().rstrip())
+    tell_script(cluster)
     wanted = len(getattr(cluster, "worker_spec", None) or {})
     jobs = [getattr(worker, "job_id", None) for worker in dict(getattr(cluster, "workers", None) or {}).values()]
     names = [str(job) for job in jobs if job]
     told = f"it has been asked for {wanted}"
+    if reasons := refusals(cluster):
+        told += f", of which {len(reasons)} were refused ({reasons[-1]})"
     if names:
         told += f", as jobs {', '.join(names[:10])}"
         command = getattr(getattr(cluster, "job_cls", None), "submit_command", "")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.dask import clusters
 from parcache.backends.dask.calls import Calls
+from parcache.backends.dask.refusals import refusal
 from parcache.backends.dask.settings import Settings
-from parcache.errors import NoDaskWorkerError
+from parcache.errors import DaskWorkersRefusedError, NoDaskWorkerError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -79,7 +80,9 @@ class Watch:
                 self.workers, self.threads = len(found), sum(found.values())
                 self._calls.lose(set(found))
                 self._replace(len(found))
-                if await self._is_hopeless(found):
+                if not found and (told := refusal(self._cluster)):
+                    await self._give_up_refused(told)
+                elif await self._is_hopeless(found):
                     await self._give_up(len(found))
             except Exception as error:  # where the scheduler is gone, the calls are told
                 log.debug("The Dask cluster cannot be looked at: %s", error)
@@ -128,6 +131,11 @@ class Watch:
         if not workers:
             told = await asyncio.to_thread(clusters.state, self._cluster)
         self._calls.fail_all(NoDaskWorkerError(self._settings.name, waited_s, told))
+
+    async def _give_up_refused(self, told: str) -> None:
+        """Give up at once: what has been refused is not asked for again, whatever the time."""
+        await asyncio.to_thread(clusters.tell_script, self._cluster)
+        self._calls.fail_all(DaskWorkersRefusedError(self._settings.name, told))
 
 
 def _patience(limit_s: float | None) -> str:
