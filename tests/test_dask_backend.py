@@ -23,6 +23,7 @@ from parcache.backends.dask.backend import DaskBackend
 from parcache.errors import (
     DaskVersionError,
     DaskWorkersRefusedError,
+    NoDaskResourcesError,
     NoDaskWorkerError,
     SchedulerLostError,
     SettingError,
@@ -255,8 +256,35 @@ def _workers(client: Client) -> list[dict[str, Any]]:
 def test_dask_call_with_resources_that_nobody_has_fails(shared: Processes, start: Start) -> None:
     """Calls that no worker will ever take fail, and the message says why."""
     backend = start(address=shared.address, worker_resources={"TPU": 1}, wait_s=0.1)
-    with pytest.raises(NoDaskWorkerError, match="none of its 2 workers has the resources"):
+    with pytest.raises(NoDaskResourcesError, match=r"None of the 2 workers .*dask worker .*--resources 'TPU=1'"):
         backend.submit(str, 1).result(DEADLINE_S)
+
+
+def test_dask_call_with_resources_on_a_local_cluster_fails_at_once(start: Start) -> None:
+    """The workers of the local cluster have none, and those that come later neither: no time is given."""
+    backend = start(workers=1, worker_resources={"GPU": 1}, wait_s=None)
+    with pytest.raises(NoDaskResourcesError, match="None of the 1 workers of the local Dask cluster"):
+        backend.submit(str, 1).result(DEADLINE_S)
+
+
+def test_dask_calls_of_which_one_finds_its_resources_are_not_given_up(own: Processes) -> None:
+    """What other calls take does not count for those that a worker can take, though busy with another."""
+    own.worker("--resources", "GPU=1")
+    with Client(own.address, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=DEADLINE_S)
+    backend = create("dask", {"address": own.address, "wait_s": 0.1})
+    assert isinstance(backend, DaskBackend)
+    backend.start(nothing)
+    try:
+        running = backend.submit_job(time.sleep, 2.5, About(0, settings={"worker_resources": {"GPU": 1}}))
+        waiting = backend.submit_job(str, 1, About(1, settings={"worker_resources": {"GPU": 1}}))
+        hopeless = backend.submit_job(str, 1, About(2, settings={"worker_resources": {"TPU": 1}}))
+        assert running.result(DEADLINE_S) is None
+        assert waiting.result(DEADLINE_S) == "1"
+        with pytest.raises(NoDaskResourcesError, match="TPU=1"):
+            hopeless.result(DEADLINE_S)
+    finally:
+        backend.stop(cancel=True)
 
 
 def test_dask_stop_leaves_a_scheduler_that_is_not_ours_as_it_was(

@@ -185,7 +185,8 @@ def test_dask_sweep_whose_jobs_say_what_they_take_runs_them_where_that_is(deeds:
     result = deeds.run(*chosen, "x=range(4)", "gpus=1,2").check()
     assert result.summary.startswith("8 jobs: 0 hits, 8 misses, 0 failed")
     refused = deeds.run(*chosen, "x=9", "gpus=3", "hydra.launcher.backend.wait_s=0.1")
-    assert "none of its 1 workers has the resources that the jobs want" in refused.out + refused.err
+    assert "None of the 1 workers of distributed.LocalCluster has" in refused.out + refused.err
+    assert "--resources 'GPU=3'" in refused.out + refused.err
 
 
 def test_dask_cluster_that_adapts_starts_from_nothing(deeds: Project) -> None:
