@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from parcache.backends.dask.quiet import without_main, without_terminal
 from parcache.backends.dask.refusals import refusals
+from parcache.backends.dask.scratch import scratch_folder
 from parcache.backends.dask.settings import PREFIX, Settings, cluster_class, number_of_local_workers
 from parcache.errors import SettingError
 
@@ -47,7 +47,7 @@ def _kind_and_arguments(
         if isinstance(kind, type) and issubclass(kind, LocalCluster):
             arguments.setdefault("silence_logs", settings.log_level)
         return kind, arguments
-    folder = tempfile.TemporaryDirectory(prefix="parcache-dask-", ignore_cleanup_errors=True)
+    folder = scratch_folder()
     when_closed(folder.cleanup)
     adapt = settings.adapt
     return LocalCluster, {
