@@ -36,12 +36,13 @@ def is_alive(pid: int) -> bool:
 class Processes:
     """A scheduler and workers, started by Dask's own command line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *dashboard: str) -> None:
         self._folder = folder
         self.file = folder / "scheduler.json"
         self._started: list[subprocess.Popen[bytes]] = []
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file))
+        shown = dashboard or ("--no-dashboard",)
+        self.scheduler = self._start("scheduler", "--port", "0", *shown, "--scheduler-file", str(self.file))
         self.address: str = until(self._address, "the scheduler starts")
 
     def worker(self, *options: str, nthreads: int = 1) -> subprocess.Popen[bytes]:

@@ -454,9 +454,24 @@ def test_dask_scheduler_that_does_not_answer_is_refused(start: Start) -> None:
         start(address="tcp://127.0.0.1:9")
 
 
-def test_dask_scheduler_is_found_by_its_file(shared: Processes, start: Start) -> None:
-    """In place of an address, the file that the scheduler writes."""
-    assert start(address=str(shared.file)).submit(str, 1).result(DEADLINE_S) == "1"
+def test_dask_scheduler_is_found_by_its_file(shared: Processes, start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    """In place of an address, the file that the scheduler writes; of a dashboard that it has not, nothing is told."""
+    with caplog.at_level("INFO"):
+        assert start(address=str(shared.file)).submit(str, 1).result(DEADLINE_S) == "1"
+    assert "dashboard" not in caplog.text
+
+
+def test_dask_dashboard_of_a_scheduler_that_has_one_is_told(
+    tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it is, once, also where it can only say that bokeh is missing."""
+    shown = Processes(tmp_path, "--dashboard-address", "127.0.0.1:0")
+    try:
+        with caplog.at_level("INFO"):
+            start(address=shown.address)
+        assert caplog.text.count("Dask dashboard: http://127.0.0.1:") == 1
+    finally:
+        shown.close()
 
 
 def test_dask_process_that_forgets_to_stop_leaves_nothing(own: Processes, tmp_path: Path) -> None:

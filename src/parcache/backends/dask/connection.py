@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from parcache.backends.dask import clusters, relay
+from parcache.backends.dask import clusters, dashboard, relay
 from parcache.backends.dask.address import find_scheduler
 from parcache.backends.dask.calls import Calls
 from parcache.backends.dask.quiet import quieten
@@ -76,7 +76,9 @@ class Connection:
         self.watch = Watch(client, cluster, self.calls, self._settings)
         self._exits.callback(self.watch.stop)
         self.watch.start()
-        log.info("Dask dashboard: %s", client.dashboard_link)
+        with suppress(Exception):  # the link may have a form of the user's own, with variables that are not set
+            if dashboard.is_shown(client):
+                log.info("Dask dashboard: %s", client.dashboard_link)
 
     def close(self) -> None:
         """End what runs, and the cluster if it is ours. What has not ended fails."""
