@@ -433,12 +433,20 @@ def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {**slurm, "scheduler_options": here}
 
 
-@pytest.mark.parametrize("size", [{"scale": 2}, {"adapt": {"minimum": 0, "maximum": 2}}], ids=["scale", "adapt"])
+@pytest.mark.parametrize(
+    ("size", "arguments"),
+    [({"scale": 2}, {}), ({"adapt": {"minimum": 0, "maximum": 2}}, {}), ({}, {"n_workers": 2})],
+    ids=["scale", "adapt", "n_workers"],
+)
 def test_dask_workers_that_a_batch_system_refuses_fail_the_calls_at_once(
-    refusing: dict[str, Any], start: Start, size: dict[str, Any], caplog: pytest.LogCaptureFixture
+    refusing: dict[str, Any],
+    start: Start,
+    size: dict[str, Any],
+    arguments: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What the batch system says is the message; nothing is waited for, and the cluster ends in order."""
-    backend = start(cluster=refusing, wait_s=None, **size)
+    backend = start(cluster={**refusing, **arguments}, wait_s=None, **size)
     told = "refused: sbatch: error: invalid partition specified: nope; sbatch: error: Batch job submission failed"
     with pytest.raises(DaskWorkersRefusedError, match=told):
         backend.submit(str, 1).result(DEADLINE_S)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from parcache.backends.dask.quiet import without_main, without_terminal
-from parcache.backends.dask.refusals import refusals
+from parcache.backends.dask.refusals import is_of_jobs, keep_refusals, refusals
 from parcache.backends.dask.scratch import scratch_folder
 from parcache.backends.dask.settings import PREFIX, Settings, cluster_class, number_of_local_workers
 from parcache.errors import SettingError
@@ -27,13 +27,18 @@ def make_cluster(settings: Settings, when_closed: Callable[[Callable[[], None]],
         SettingError: It cannot be made of these settings.
     """
     kind, arguments = _kind_and_arguments(settings, when_closed)
+    # dask-jobqueue asks for them at the end of its constructor; what is refused then could not be told.
+    asked = arguments.pop("n_workers", None) if is_of_jobs(kind) else None
     try:
         with without_main(), without_terminal():
             cluster = kind(**arguments)
+            when_closed(lambda: _close(cluster))
+            keep_refusals(cluster)
+            if asked:
+                cluster.scale(asked)
     except Exception as error:
         expected = f"what {settings.target or 'distributed.LocalCluster'} takes ({_reason(error)})"
         raise SettingError(f"{PREFIX}.cluster", dict(settings.arguments), expected) from error
-    when_closed(lambda: _close(cluster))
     return cluster
 
 

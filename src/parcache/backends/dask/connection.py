@@ -14,7 +14,6 @@ from parcache.backends.dask import clusters, dashboard, relay
 from parcache.backends.dask.address import find_scheduler
 from parcache.backends.dask.calls import Calls
 from parcache.backends.dask.quiet import quieten
-from parcache.backends.dask.refusals import keep_refusals
 from parcache.backends.dask.settings import PREFIX, Settings
 from parcache.backends.dask.watch import Watch
 from parcache.errors import DaskVersionError, SettingError, WorkerDiedError
@@ -71,7 +70,6 @@ class Connection:
         client.subscribe_topic(self._topic, self.calls.take)
         client.register_plugin(relay.plugin(assigned))
         if cluster is not None:
-            keep_refusals(cluster)
             clusters.scale(cluster, self._settings)
         self.watch = Watch(client, cluster, self.calls, self._settings)
         self._exits.callback(self.watch.stop)

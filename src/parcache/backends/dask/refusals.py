@@ -13,6 +13,11 @@ _STDERR: Final = "stderr:\n"
 _LINES: Final = 6
 
 
+def is_of_jobs(kind: Any) -> bool:
+    """Tell whether a cluster class is one of dask-jobqueue's, or made of one."""
+    return any(each.__name__ == "JobQueueCluster" for each in getattr(kind, "__mro__", ()))
+
+
 def keep_refusals(cluster: Any) -> None:
     """Have a cluster's workers keep why they were refused, if their start is a message to something else."""
     from distributed.core import Status
