@@ -100,11 +100,12 @@ def test_doctor_of_an_app_uses_the_apps_config_and_runs_no_job(project: Project)
 
 
 def test_doctor_of_a_backend_that_fails_says_what_failed_and_exits_by_1(tmp_path: Path) -> None:
-    """What the backend raises is a finding."""
-    arguments = ("hydra/launcher/backend=dask", "hydra.launcher.backend.address=tcp://127.0.0.1:9", "--json")
+    """What the backend raises is a finding, here that of a scheduler whose file nobody writes."""
+    arguments = ("hydra/launcher/backend=dask", "hydra.launcher.backend.address=nowhere.json", "--json")
     result = doctor(tmp_path, *arguments, "--wait-s", "20")
     assert result.code == 1
     assert levels(result) == {"backend": "problem"}
+    assert "dask scheduler --scheduler-file nowhere.json" in result.out
 
 
 def test_doctor_of_an_unknown_profile_shows_what_hydra_says(tmp_path: Path) -> None:

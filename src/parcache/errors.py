@@ -404,6 +404,37 @@ class NoDaskWorkerError(ParcacheError, RuntimeError):
         )
 
 
+class NoDaskResourcesError(ParcacheError, RuntimeError):
+    """A Dask cluster has workers, and none has the resources that jobs take, ``wanted`` as Dask's workers are told."""
+
+    def __init__(self, cluster: str, workers: int, wanted: str) -> None:
+        super().__init__(cluster, workers, wanted)
+        self.cluster, self.workers, self.wanted = cluster, workers, wanted
+
+    def __str__(self) -> str:
+        """Name the cluster and the resources, and both ways out."""
+        return (
+            f"None of the {self.workers} workers of {self.cluster} has the resources that a job takes: {self.wanted}. "
+            f"Start workers that have them: dask worker SCHEDULER --resources '{self.wanted}'. Or change what jobs "
+            "take: hydra.launcher.backend.worker_resources={NAME: AMOUNT}."
+        )
+
+
+class DaskWorkersRefusedError(ParcacheError, RuntimeError):
+    """What a Dask cluster starts its workers by has taken none of them; ``state`` is what it says."""
+
+    def __init__(self, cluster: str, state: str) -> None:
+        super().__init__(cluster, state)
+        self.cluster, self.state = cluster, state
+
+    def __str__(self) -> str:
+        """Show what was said, and where the arguments are."""
+        return (
+            f"All workers of {self.cluster} were refused: {self.state}. Mend the cluster's arguments, "
+            "hydra.launcher.backend.cluster, or what they ask for; the job script is in the log."
+        )
+
+
 class DaskVersionError(ParcacheError, RuntimeError):
     """A Dask scheduler or worker has another Python than the sweeping process, or no parcache."""
 
