@@ -12,7 +12,7 @@ import tempfile
 from contextlib import suppress
 from typing import Any, Final
 
-from parcache.backends.slurm.owner import lives, this_process
+from parcache.backends.owner import lives, this_process
 
 _PREFIX: Final = "parcache-dask-"
 _OWNER: Final = "owner.json"

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from parcache.backends.checkpoints import Listening
 from parcache.backends.child import new_setup
+from parcache.backends.owner import this_process
 from parcache.backends.protocol import About, Place
 from parcache.backends.slurm import settings as given
 from parcache.backends.slurm import visibility
@@ -23,7 +24,6 @@ from parcache.backends.slurm.clusters import Cluster, connect
 from parcache.backends.slurm.fleet import Fleet
 from parcache.backends.slurm.logs import error_log, last_words, tidy
 from parcache.backends.slurm.others import Attached, Others
-from parcache.backends.slurm.owner import this_process
 from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Call, Closing, Spool
 from parcache.backends.slurm.watch import Sent, Watch
