@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final
 
-from parcache.backends.slurm import owner
+from parcache.backends import owner
 from parcache.backends.slurm.clusters import Cluster
 from parcache.backends.slurm.spool import Closing, Spool, task_of
 from parcache.backends.slurm.states import Phase, State
