@@ -8,6 +8,7 @@ comes out of an attribute or a subscript is taken for one of the config's, whose
 from __future__ import annotations
 
 import ast
+import re
 from typing import Final
 
 from parcache.keys.dotted import (
@@ -70,6 +71,8 @@ _SOURCE_READERS: Final = frozenset(
     {"getcomments", "getsource", "getsourcelines", "findsource", "getblock", "linecache", "co_code"}
 )
 # All of these, and what else a name or an attribute may be called that counts for more than itself.
+# A command line, or the program in a list of its words.
+_PYTHON: Final = re.compile(r"(?:\S*/)?python[\d.]*(?:\s|$)")
 NOTABLE: Final = frozenset({"executable", "globals", "locals", "vars", "modules", "__dict__", "__subclasses__"}).union(
     _IMPORTERS, _EXECUTORS, _UNPICKLERS, _GLOBALS_READERS, _DOC_READERS, _SOURCE_READERS
 )
@@ -210,8 +213,8 @@ class Constructs:
                     self.construct(node, "_target_: …")
         if "-m" in value:
             self.found.files.update(programs_named(value))
-        if value.startswith("python"):
-            self.found.starts_python = " " in value
+        if "python" in value and _PYTHON.match(value):
+            self.found.starts_python = True
         if "." in value or ":" in value:
             self.found.strings.update(dotted_names(value))
             self.found.files.update(python_files(value))
