@@ -63,16 +63,18 @@ _IMPORTERS: Final = frozenset(
 )
 # These lead from any object to all names of its module, or to all objects there are.
 _GLOBALS_READERS: Final = frozenset({"f_globals", "__globals__", "get_objects", "get_referrers", "f_locals"})
-_UNPICKLERS: Final = frozenset({"Unpickler", "read_pickle"})
+_UNPICKLERS: Final = frozenset(
+    {"Unpickler", "read_pickle", "unsafe_load", "unsafe_load_all", "UnsafeLoader", "CUnsafeLoader"}
+)
 # Dangerous under another name.
 RENAMED_WITH_CARE: Final = _IMPORTERS | _EXECUTORS | _LOCATORS
 _DOC_READERS: Final = frozenset({"__doc__", "getdoc"})
 _SOURCE_READERS: Final = frozenset(
     {"getcomments", "getsource", "getsourcelines", "findsource", "getblock", "linecache", "co_code"}
 )
-# All of these, and what else a name or an attribute may be called that counts for more than itself.
 # A command line, or the program in a list of its words.
 _PYTHON: Final = re.compile(r"(?:\S*/)?python[\d.]*(?:\s|$)")
+# All of these, and what else a name or an attribute may be called that counts for more than itself.
 NOTABLE: Final = frozenset({"executable", "globals", "locals", "vars", "modules", "__dict__", "__subclasses__"}).union(
     _IMPORTERS, _EXECUTORS, _UNPICKLERS, _GLOBALS_READERS, _DOC_READERS, _SOURCE_READERS
 )
@@ -167,6 +169,10 @@ class Constructs:
         elif called in ("getenv", "get", "setdefault", "pop") and node.args and is_environ(node.func):
             self.variable(node.args[0])
         for keyword in node.keywords:
+            if keyword.arg == "allow_pickle" and not (
+                isinstance(keyword.value, ast.Constant) and not keyword.value.value
+            ):
+                self.construct(node, "allow_pickle=…", LOADED)
             if keyword.arg == "_target_" or (called in _LOCATORS and keyword.arg == "path"):
                 self.computed(keyword.value, f"{called}({keyword.arg}=…)")
         if self.is_package and called not in _HARMLESS_TAKERS:
