@@ -66,6 +66,8 @@ _GLOBALS_READERS: Final = frozenset({"f_globals", "__globals__", "get_objects", 
 _UNPICKLERS: Final = frozenset(
     {"Unpickler", "read_pickle", "unsafe_load", "unsafe_load_all", "UnsafeLoader", "CUnsafeLoader"}
 )
+# Of importlib.resources and pkgutil: they import the package that they are given.
+_RESOURCE_READERS: Final = frozenset({"files", "get_data", "open_text", "open_binary", "read_binary", "contents"})
 # Dangerous under another name.
 RENAMED_WITH_CARE: Final = _IMPORTERS | _EXECUTORS | _LOCATORS
 _DOC_READERS: Final = frozenset({"__doc__", "getdoc"})
@@ -164,6 +166,10 @@ class Constructs:
         elif called == "instantiate" and node.args:
             if not isinstance(node.args[0], (ast.Attribute, ast.Subscript, ast.Dict)):
                 self.construct(node, "instantiate(…)", HANDED)
+        elif called in _RESOURCE_READERS and node.args:
+            name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+            if isinstance(name, str) and all(part.isidentifier() for part in name.split(".")):
+                self.imported(name, "")
         elif called in _METADATA_READERS and node.args:
             self.asked_for(node.args[0])
         elif called in ("getenv", "get", "setdefault", "pop") and node.args and is_environ(node.func):
