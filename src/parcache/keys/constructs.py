@@ -167,9 +167,9 @@ class Constructs:
             if not isinstance(node.args[0], (ast.Attribute, ast.Subscript, ast.Dict)):
                 self.construct(node, "instantiate(…)", HANDED)
         elif called in _RESOURCE_READERS and node.args:
-            name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
-            if isinstance(name, str) and all(part.isidentifier() for part in name.split(".")):
-                self.imported(name, "")
+            package = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+            if isinstance(package, str) and all(part.isidentifier() for part in package.split(".")):
+                self.imported(package, "")
         elif called in _METADATA_READERS and node.args:
             self.asked_for(node.args[0])
         elif called in ("getenv", "get", "setdefault", "pop") and node.args and is_environ(node.func):
