@@ -28,6 +28,7 @@ _NUMBERS: Final = (bool, int, float, complex)
 _CONTAINERS: Final = (dict, list, set, deque)
 _MAX_DEPTH: Final = 4
 _MAX_ITEMS: Final = 64
+_INSTALLED: Final = ("/site-packages/", "/dist-packages/")
 _MAX_WRAPPERS: Final = 32
 _WRAPPED: Final = ("__wrapped__", "func", "__func__")
 _EMPTY_CALLS: Final = frozenset({"dict", "list", "set", "defaultdict", "OrderedDict", "deque", "Counter"})
@@ -71,7 +72,7 @@ def _spaces(task: Callable[..., Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     modules: list[tuple[str, Any]] = list(sys.modules.items())
     for name, module in modules:
         path = getattr(module, "__file__", None)
-        if isinstance(module, ModuleType) and isinstance(path, str) and not is_own(name) and _is_first_party(path):
+        if isinstance(path, str) and _is_project(name, path) and isinstance(module, ModuleType):
             yield name, vars(module)
     yield from _own(task)
 
@@ -93,8 +94,12 @@ def _globals_of(task: Any) -> dict[str, Any]:
     return {}
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_first_party(path: str) -> bool:
+@functools.lru_cache(maxsize=16384)
+def _is_project(name: str, path: str) -> bool:
+    if name.partition(".")[0] in sys.stdlib_module_names and name != "__main__":
+        return False
+    if any(folder in path for folder in _INSTALLED) or is_own(name):
+        return False
     return party_of(path) is Party.FIRST
 
 
@@ -152,7 +157,7 @@ def _attributes(value: Any) -> list[Any]:
 
 def _members(cls: type) -> list[Any]:
     path = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    if isinstance(path, str) and not _is_first_party(path):
+    if isinstance(path, str) and not _is_project(cls.__module__, path):
         return []
     return [item for name, item in list(vars(cls).items()) if not name.startswith("__")]
 
