@@ -175,7 +175,7 @@ def _too_deep(tree: ast.Module, module: str, is_package: bool, lines: int) -> Ta
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             one = scan(node, module, is_package)
-            found.imports_now |= one.imports_now
+            found.imports_now.update(one.imports_now)
             found.stars += one.stars
             found.modules |= {name for name, _ in one.imports_now}
     found.dynamic.append(Dynamic(0, "source nested too deeply to be followed", ANYTHING))
@@ -243,7 +243,7 @@ def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tup
         _in_order(found.absolute),
         tuple(found.aliases),
         tuple(found.stars),
-        _in_order(found.imports_now),
+        tuple(found.imports_now),
         _in_order(found.imports_later),
         tuple(dict.fromkeys(found.now)),
         _in_order(found.strings),
