@@ -66,6 +66,8 @@ def _nonlocal(scanner: Scanner, node: ast.Nonlocal) -> None:
 def _assign(scanner: Scanner, node: ast.Assign) -> None:
     if scanner.scopes.top.kind == "class" and isinstance(node.value, ast.Name):
         scanner.note("enter", node.value)  # it may have a __set_name__
+    if node.value.__class__ is ast.GeneratorExp and not scanner.later:
+        scanner.found.now.append(Now("call", "iter"))
     scanner.visit(node.value)
     for target in node.targets:
         if target.__class__ is ast.Name:  # as most are
