@@ -20,7 +20,7 @@ from typing import Final
 from parcache.errors import UnkeyableCodeError
 from parcache.keys.breadth import Breadth
 from parcache.keys.code import Construct
-from parcache.keys.distributions import providers
+from parcache.keys.distributions import INERT, providers
 from parcache.keys.effects import Effect, Effects
 from parcache.keys.findings import HANDED
 from parcache.keys.modules import MENTIONED, Finder, Module, Party, has_source, is_own, logical_name
@@ -193,6 +193,9 @@ class Closure:
         self.taken.add(target)
         if target.place is Place.FOREIGN:
             self.breadth.foreign(target.name)
+            top = target.name.partition(".")[0]
+            if top in INERT:
+                self._import(top, "")
             return
         if target.module is None:
             return
@@ -302,6 +305,12 @@ class Closure:
             if below is not None:
                 self._execute(below)
 
+    def _is_inert(self, name: str) -> bool:
+        """Tell whether importing a module changes nothing for code that does not use it."""
+        top = name.partition(".")[0]
+        found = self._finder.find(top) if top in INERT else None
+        return found is not None and is_foreign(found)
+
     def _execute(self, module: Module) -> None:
         if module in self._met:
             return
@@ -334,7 +343,8 @@ class Closure:
             if unit.kind == "guard":
                 continue
             for imported, name in unit.imports_now:
-                self._import(imported, name)
+                if name == "*" or not self._is_inert(imported):  # a star may hide builtins
+                    self._import(imported, name)
             if not unit.now:
                 continue
             effect = self.effect(module, number)
