@@ -94,7 +94,10 @@ class Constructs:
 
     def imported(self, module: str, name: str) -> None:
         """Take note of an import of a module, or of a name in it that may be a submodule."""
-        (self.found.imports_later if self.later else self.found.imports_now).add((module, name))
+        if self.later:
+            self.found.imports_later.add((module, name))
+        else:
+            self.found.imports_now[module, name] = None
 
     def construct(self, node: ast.AST, text: str, reach: str = ANYTHING) -> None:
         """Take note of a dynamic construct."""

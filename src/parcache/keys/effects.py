@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from parcache.keys.findings import LAMBDA, Now
 from parcache.keys.modules import Module
 from parcache.keys.resolution import Names, Place, Target
+from parcache.keys.states import LOOKS, States
 from parcache.keys.units import Unit
 
 _ACTING_BUILTINS: Final = frozenset(
@@ -84,6 +85,7 @@ class Effects:
 
     def __init__(self, names: Names) -> None:
         self._names = names
+        self._states = States(names)
         self._calm: dict[tuple[Module, str], int] = {}
         self._fresh: dict[tuple[Module, str], bool] = {}
         self._announced: dict[tuple[Module, str], bool] = {}
@@ -97,7 +99,9 @@ class Effects:
             if found is None:
                 return Effect(True, ())
             adds += found
-        return Effect(False, tuple(dict.fromkeys(adds)))
+        return Effect(
+            False, tuple(dict.fromkeys(namesake for binding in adds for namesake in self._states.namesakes(*binding)))
+        )
 
     def _judge(self, module: Module, now: Now) -> list[tuple[Module, str]] | None:
         """Return what a happening adds to, or None where it acts."""
@@ -157,7 +161,9 @@ class Effects:
             if target.name == "next":
                 return self._given(module, now)
             calls_given = target.name not in _INCURIOUS and any(self._can_act(module, name) for name in now.given)
-            return None if calls_given else []
+            if calls_given:
+                return None
+            return [] if target.name in LOOKS else self._states.used_up(module, now)
         if target.place is Place.FOREIGN:
             if target.name.endswith(_CONFIG_STORE):
                 return []
@@ -167,14 +173,16 @@ class Effects:
             is_called = now.style == "called" or (target.name == "functools.partial" and "()" in now.given)
             if _KEEPERS.match(target.name) and not is_called:
                 return []
-            return None if any(self._can_act(module, name) for name in now.given if name != "()") else []
+            if any(self._can_act(module, name) for name in now.given if name != "()"):
+                return None
+            return self._states.used_up(module, now)
         if target.place is not Place.BINDING or target.module is None:
             return None
         where = target.module, target.name
         if not target.rest:
             depth = 2 if now.style or "()" in now.given else 1
             is_calm = not is_statement and now.style != "nested" and self._calm_depth(*where) >= depth
-            return [] if is_calm else None
+            return self._states.used_up(module, now) if is_calm else None
         return self._method(where, target.rest, now)
 
     def _given(self, module: Module, now: Now) -> list[tuple[Module, str]] | None:
