@@ -36,18 +36,19 @@ def is_alive(pid: int) -> bool:
 class Processes:
     """A scheduler and workers, started by Dask's own command line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *dashboard: str) -> None:
         self._folder = folder
-        self._file = folder / "scheduler.json"
+        self.file = folder / "scheduler.json"
         self._started: list[subprocess.Popen[bytes]] = []
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
+        shown = dashboard or ("--no-dashboard",)
+        self.scheduler = self._start("scheduler", "--port", "0", *shown, "--scheduler-file", str(self.file))
         self.address: str = until(self._address, "the scheduler starts")
 
     def worker(self, *options: str, nthreads: int = 1) -> subprocess.Popen[bytes]:
         """Start a worker without a nanny: one that is killed does not come back."""
         common = ("--no-nanny", "--no-dashboard", "--nthreads", str(nthreads))
-        place = ("--local-directory", str(self._folder), "--scheduler-file", str(self._file))
+        place = ("--local-directory", str(self._folder), "--scheduler-file", str(self.file))
         started = self._start("worker", *common, *place, *options)
         self.workers.append(started)
         return started
@@ -73,6 +74,6 @@ class Processes:
 
     def _address(self) -> str:
         try:
-            return str(json.loads(self._file.read_text())["address"])
+            return str(json.loads(self.file.read_text())["address"])
         except (OSError, ValueError):
             return ""

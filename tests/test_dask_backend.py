@@ -20,7 +20,15 @@ from distributed import Client
 from parcache.backends import About, create
 from parcache.backends.dask import connection, relay
 from parcache.backends.dask.backend import DaskBackend
-from parcache.errors import DaskVersionError, NoDaskWorkerError, SchedulerLostError, SettingError, WorkerDiedError
+from parcache.errors import (
+    DaskVersionError,
+    DaskWorkersRefusedError,
+    NoDaskResourcesError,
+    NoDaskWorkerError,
+    SchedulerLostError,
+    SettingError,
+    WorkerDiedError,
+)
 from tests.dask_clusters import DEADLINE_S, Processes, is_alive, until
 
 pytestmark = [
@@ -248,8 +256,35 @@ def _workers(client: Client) -> list[dict[str, Any]]:
 def test_dask_call_with_resources_that_nobody_has_fails(shared: Processes, start: Start) -> None:
     """Calls that no worker will ever take fail, and the message says why."""
     backend = start(address=shared.address, worker_resources={"TPU": 1}, wait_s=0.1)
-    with pytest.raises(NoDaskWorkerError, match="none of its 2 workers has the resources"):
+    with pytest.raises(NoDaskResourcesError, match=r"None of the 2 workers .*dask worker .*--resources 'TPU=1'"):
         backend.submit(str, 1).result(DEADLINE_S)
+
+
+def test_dask_call_with_resources_on_a_local_cluster_fails_at_once(start: Start) -> None:
+    """The workers of the local cluster have none, and those that come later neither: no time is given."""
+    backend = start(workers=1, worker_resources={"GPU": 1}, wait_s=None)
+    with pytest.raises(NoDaskResourcesError, match="None of the 1 workers of the local Dask cluster"):
+        backend.submit(str, 1).result(DEADLINE_S)
+
+
+def test_dask_calls_of_which_one_finds_its_resources_are_not_given_up(own: Processes) -> None:
+    """What other calls take does not count for those that a worker can take, though busy with another."""
+    own.worker("--resources", "GPU=1")
+    with Client(own.address, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=DEADLINE_S)
+    backend = create("dask", {"address": own.address, "wait_s": 0.1})
+    assert isinstance(backend, DaskBackend)
+    backend.start(nothing)
+    try:
+        running = backend.submit_job(time.sleep, 2.5, About(0, settings={"worker_resources": {"GPU": 1}}))
+        waiting = backend.submit_job(str, 1, About(1, settings={"worker_resources": {"GPU": 1}}))
+        hopeless = backend.submit_job(str, 1, About(2, settings={"worker_resources": {"TPU": 1}}))
+        assert running.result(DEADLINE_S) is None
+        assert waiting.result(DEADLINE_S) == "1"
+        with pytest.raises(NoDaskResourcesError, match="TPU=1"):
+            hopeless.result(DEADLINE_S)
+    finally:
+        backend.stop(cancel=True)
 
 
 def test_dask_stop_leaves_a_scheduler_that_is_not_ours_as_it_was(
@@ -380,10 +415,71 @@ def test_dask_calls_without_a_worker_fail_when_none_comes(own: Processes, start:
     assert patient.capacity == 4
 
 
+@pytest.fixture
+def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return a cluster of Slurm jobs whose sbatch refuses the partition, as Slurm's own says it."""
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(
+        "#!/bin/sh\n"
+        "echo 'sbatch: error: invalid partition specified: nope' >&2\n"
+        "echo 'sbatch: error: Batch job submission failed: Invalid partition name specified' >&2\n"
+        "exit 1\n"
+    )
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(sbatch.parent), prepend=os.pathsep)
+    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    slurm = {"_target_": "dask_jobqueue.SLURMCluster", "cores": 1, "memory": "300MB", "queue": "nope"}
+    return {**slurm, "scheduler_options": here}
+
+
+@pytest.mark.parametrize(
+    ("size", "arguments"),
+    [({"scale": 2}, {}), ({"adapt": {"minimum": 0, "maximum": 2}}, {}), ({}, {"n_workers": 2})],
+    ids=["scale", "adapt", "n_workers"],
+)
+def test_dask_workers_that_a_batch_system_refuses_fail_the_calls_at_once(
+    refusing: dict[str, Any],
+    start: Start,
+    size: dict[str, Any],
+    arguments: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What the batch system says is the message; nothing is waited for, and the cluster ends in order."""
+    backend = start(cluster={**refusing, **arguments}, wait_s=None, **size)
+    told = "refused: sbatch: error: invalid partition specified: nope; sbatch: error: Batch job submission failed"
+    with pytest.raises(DaskWorkersRefusedError, match=told):
+        backend.submit(str, 1).result(DEADLINE_S)
+    assert "#SBATCH -p nope" in caplog.text
+    made = backend._connection.watch._cluster  # type: ignore[union-attr]
+    backend.stop(cancel=True)
+    assert made.status.name == "closed"
+
+
 def test_dask_scheduler_that_does_not_answer_is_refused(start: Start) -> None:
     """An address at which nobody is is a wrong setting."""
     with pytest.raises(SettingError, match=r"hydra\.launcher\.backend\.address is 'tcp://127\.0\.0\.1:9'; expected"):
         start(address="tcp://127.0.0.1:9")
+
+
+def test_dask_scheduler_is_found_by_its_file(shared: Processes, start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    """In place of an address, the file that the scheduler writes; of a dashboard that it has not, nothing is told."""
+    with caplog.at_level("INFO"):
+        assert start(address=str(shared.file)).submit(str, 1).result(DEADLINE_S) == "1"
+    assert "dashboard" not in caplog.text
+
+
+def test_dask_dashboard_of_a_scheduler_that_has_one_is_told(
+    tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where it is, once, also where it can only say that bokeh is missing."""
+    shown = Processes(tmp_path, "--dashboard-address", "127.0.0.1:0")
+    try:
+        with caplog.at_level("INFO"):
+            start(address=shown.address)
+        assert caplog.text.count("Dask dashboard: http://127.0.0.1:") == 1
+    finally:
+        shown.close()
 
 
 def test_dask_process_that_forgets_to_stop_leaves_nothing(own: Processes, tmp_path: Path) -> None:

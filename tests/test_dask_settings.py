@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from parcache.backends import create, machine
 from parcache.backends.dask import connection, quiet, relay
+from parcache.backends.dask.address import find_scheduler
 from parcache.backends.dask.settings import cluster_class
 from parcache.errors import BackendNotInstalledError, DaskVersionError, SettingError
 
@@ -115,6 +118,56 @@ def test_dask_cluster_class_that_is_none_is_refused(target: str) -> None:
     """What cannot be imported or called is refused by the setting's name."""
     with pytest.raises(SettingError, match=r"cluster\._target_ is .*; expected the dotted path of a cluster class"):
         cluster_class(target)
+
+
+@pytest.mark.parametrize(("text", "told"), [(None, "No such file"), ("{", "no JSON"), ("[1]", "no JSON")])
+def test_dask_scheduler_file_that_tells_no_address_is_refused_in_time(
+    tmp_path: Path, text: str | None, told: str
+) -> None:
+    """A file that is not there, or not what a scheduler writes, is not waited for longer than for an answer."""
+    path = tmp_path / "s.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SettingError, match=rf"address is .*{told}.*dask scheduler --scheduler-file {path}"):
+        find_scheduler(str(path), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("nonsense", "missing port number"),
+        ("tcp://host:port", "invalid literal"),
+        ("udp://host:1", "unknown address scheme 'udp'"),
+    ],
+)
+def test_dask_address_that_cannot_be_is_refused_before_a_client_begins(tmp_path: Path, address: str, told: str) -> None:
+    """Dask's own client would say so as well, and then take 20 s to close; a file may tell such a one too."""
+    with pytest.raises(SettingError, match=rf"address is '{address}'; expected .* such as tcp://HOST:8786 \({told}"):
+        find_scheduler(address, 0.0)
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"address": address}))
+    with pytest.raises(SettingError, match=rf"in place of {address}, which its file names \({told}"):
+        find_scheduler(str(path), 0.0)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8786", "tls://host:1", "tcp://[::1]:8786", "inproc://10.0.0.1/7/1"])
+def test_dask_address_that_dask_reads_is_taken_as_it_is(address: str) -> None:
+    """What scheme and form there are is Dask's to say."""
+    assert find_scheduler(address, 0.0) == address
+
+
+def test_dask_scheduler_file_that_is_written_later_is_waited_for(tmp_path: Path) -> None:
+    """Whoever starts a scheduler and a sweep together does not know which is first."""
+    path = tmp_path / "s.json"
+    times = iter([0.0, 1.0, 2.0])
+
+    def clock() -> float:
+        now_s = next(times)
+        if now_s == 2.0:
+            path.write_text('{"address": "tcp://10.0.0.1:8786"}')
+        return now_s
+
+    assert find_scheduler(str(path), 10.0, clock) == "tcp://10.0.0.1:8786"
 
 
 def told(python: str = "", packages: dict[str, str] | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from parcache.backends.dask.scratch import scratch_folder
 from tests.conftest import Project
 from tests.dask_clusters import Processes, until
 from tests.sweeping import ends, numbers, processes_of
@@ -162,13 +163,30 @@ def test_dask_sweep_interrupted_keeps_what_is_done_and_leaves_no_process(
     assert processes_of(deeds) == []
 
 
-def test_dask_sweep_killed_leaves_no_process(deeds: Project) -> None:
-    """The sweeping process may be killed: the local cluster and what its workers run end with it."""
-    running = deeds.start(*TWO, "x=2,3", "wait=true")
+def test_dask_sweep_killed_leaves_no_process_and_its_folder_to_the_next(
+    deeds: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweeping process may be killed: the local cluster and what its workers run end with it.
+
+    Its folder goes when the next local cluster starts, but not while it is its own.
+    """
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    (folders / "parcache-dask-of-somebody").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folders))
+    running = deeds.start(*TWO, "x=2,3", "wait=true", env={"TMPDIR": str(folders)})
     until(lambda: len(deeds.executions()) == 2, "two jobs run")
+    (used,) = (path.parent for path in folders.glob("parcache-dask-*/owner.json"))
+    with scratch_folder():
+        assert used.exists()
     running.process.kill()
     running.finish()
     until(lambda: processes_of(deeds) == [], "its processes end")
+    with scratch_folder() as one, scratch_folder():
+        assert sorted(path.name for path in folders.glob("parcache-dask-*/owner.json")) == ["owner.json"] * 2
+        assert Path(one).exists()
+        assert not used.exists()
+    assert [path.name for path in folders.glob("parcache-dask-*")] == ["parcache-dask-of-somebody"]
 
 
 def test_dask_sweep_whose_jobs_say_what_they_take_runs_them_where_that_is(deeds: Project) -> None:
@@ -185,7 +203,8 @@ def test_dask_sweep_whose_jobs_say_what_they_take_runs_them_where_that_is(deeds:
     result = deeds.run(*chosen, "x=range(4)", "gpus=1,2").check()
     assert result.summary.startswith("8 jobs: 0 hits, 8 misses, 0 failed")
     refused = deeds.run(*chosen, "x=9", "gpus=3", "hydra.launcher.backend.wait_s=0.1")
-    assert "none of its 1 workers has the resources that the jobs want" in refused.out + refused.err
+    assert "None of the 1 workers of distributed.LocalCluster has" in refused.out + refused.err
+    assert "--resources 'GPU=3'" in refused.out + refused.err
 
 
 def test_dask_cluster_that_adapts_starts_from_nothing(deeds: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,38 @@ def test_doctor_on_tasks_of_another_process_compares_the_two(tmp_path: Path) -> 
     assert json.loads(result.out)["well"] is True
 
 
+def local(folder: Path, script: str) -> list[str]:
+    """Return what has a script of the shell start the tasks, on this machine."""
+    program = folder / "start"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    backend = "hydra.launcher.backend"
+    return ["hydra/launcher/backend=slurm", f"{backend}.cluster=local", f"{backend}.python={program}", "--json"]
+
+
+def test_doctor_of_tasks_that_do_not_start_keeps_the_files_that_it_names(tmp_path: Path) -> None:
+    """The log of a task is there to be read afterwards, and the finding has the line of it that tells why."""
+    result = doctor(tmp_path, *local(tmp_path, "echo no torch here >&2; exit 3"))
+    assert result.code == 1
+    assert levels(result) == {"backend": "problem", "files": "note"}
+    problem, files = (each["text"] for each in json.loads(result.out)["findings"])
+    assert "'no torch here'" in problem
+    assert "parcache doctor" not in problem
+    (log,) = re.findall(r" in (\S+_log\.err)\.", problem)
+    assert Path(log).read_text() == "no torch here\n"
+    assert log.startswith(files.partition(" is kept")[0])
+
+
+def test_doctor_of_a_task_that_complains_and_starts_notes_what_it_says(tmp_path: Path) -> None:
+    """A command of the setup has failed: the job runs, and most often without what that was to bring."""
+    script = f'echo module: command not found >&2; exec {sys.executable} "$@"'
+    result = doctor(tmp_path, *local(tmp_path, script)).check()
+    (note,) = (each for each in json.loads(result.out)["findings"] if each["level"] != "ok")
+    text = "the task writes to its standard error: module: command not found"
+    assert note == {"level": "note", "subject": "output", "text": text}
+    assert sorted(os.listdir(tmp_path)) == [".parcache", "start"]
+
+
 def test_doctor_takes_profiles_from_the_folder_conf(tmp_path: Path) -> None:
     """A profile of one's own needs no app."""
     (tmp_path / "conf/hydra/launcher/backend").mkdir(parents=True)
@@ -67,11 +100,12 @@ def test_doctor_of_an_app_uses_the_apps_config_and_runs_no_job(project: Project)
 
 
 def test_doctor_of_a_backend_that_fails_says_what_failed_and_exits_by_1(tmp_path: Path) -> None:
-    """What the backend raises is a finding."""
-    arguments = ("hydra/launcher/backend=dask", "hydra.launcher.backend.address=tcp://127.0.0.1:9", "--json")
+    """What the backend raises is a finding, here that of a scheduler whose file nobody writes."""
+    arguments = ("hydra/launcher/backend=dask", "hydra.launcher.backend.address=nowhere.json", "--json")
     result = doctor(tmp_path, *arguments, "--wait-s", "20")
     assert result.code == 1
     assert levels(result) == {"backend": "problem"}
+    assert "dask scheduler --scheduler-file nowhere.json" in result.out
 
 
 def test_doctor_of_an_unknown_profile_shows_what_hydra_says(tmp_path: Path) -> None:
@@ -80,6 +114,7 @@ def test_doctor_of_an_unknown_profile_shows_what_hydra_says(tmp_path: Path) -> N
     assert result.code == 1
     assert "nowhere" in result.err
     assert "ask again: parcache doctor" in result.err
+    assert "Warning" not in result.err
 
 
 @pytest.fixture

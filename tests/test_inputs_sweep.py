@@ -429,3 +429,13 @@ def test_inputs_imports_and_installed_packages_do_not_count(project: Project, la
     project.write(late="def f(): pass\n")
     project.run(*launcher, "x=1").check()
     assert inputs_of(project) == {}
+
+
+def test_names_in_what_earlier_sweeps_have_made_do_not_count_however_deep(project: Project) -> None:
+    """A job that looks for data everywhere below the project hits, although each sweep makes folders of its own."""
+    reading(project, 'return sorted(map(str, Path(HERE).rglob("*.csv")))')
+    data(project, **{"a.csv": "one"})
+    assert ran(project.run(*SERIAL, "x=1")) == MISSES
+    assert ran(project.run(*SERIAL, "x=1")) == HITS
+    data(project, **{"b.csv": "one"})
+    assert ran(project.run(*SERIAL, "x=1")) == MISSES

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ pytestmark = pytest.mark.any_hydra
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_module, "_imported", reading_module._Imported())
+    monkeypatch.setattr(reading_module, "_shared", reading_module._Shared())
+    monkeypatch.setattr(reading_module, "_retained", reading_module.Retained())
 
 
 @pytest.fixture
@@ -330,9 +332,9 @@ def test_import_of_one_job_counts_for_those_in_flight(folder: Path, monkeypatch:
     with jobs(3) as workers:
         readings = [Reading(scope, store, str(folder / "out" / str(number))) for number in range(3)]
         for number in (0, 1):
-            workers[number].do(readings[number].start)
+            workers[number].do(partial(readings[number].start, print))
         workers[0].do(lambda: __import__("reads_on_import"))
-        workers[2].do(readings[2].start)
+        workers[2].do(partial(readings[2].start, print))
         results = {}
         for number in (2, 1, 0):
             workers[number].do(readings[number].stop)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -11,6 +15,12 @@ import pytest
 from parcache.pickling import dumps
 
 pytestmark = pytest.mark.any_hydra
+
+
+@functools.cache
+def cached(value: int) -> int:
+    """Stand for a cached function of a module."""
+    return value
 
 
 def made() -> dict[str, Any]:
@@ -41,3 +51,64 @@ def test_dumps_twice_what_has_arrived_keeps_the_file_of_its_code() -> None:
 def test_dumps_any_value_is_read_as_cloudpickle_has_it(value: object) -> None:
     """What holds no code arrives as it does by cloudpickle."""
     assert pickle.loads(dumps(value)) == pickle.loads(cloudpickle.dumps(value)) == value
+
+
+WRAPPED = """
+import functools
+
+@functools.lru_cache(maxsize=7, typed=True)
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+fib.note = "own"
+
+@functools.singledispatch
+def kind(value):
+    return "any"
+
+@kind.register
+def _(value: int):
+    return "int"
+
+class Net:
+    @functools.cached_property
+    def depth(self):
+        return fib(9)
+
+    @functools.lru_cache
+    def width(self):
+        return 5
+
+    @functools.singledispatchmethod
+    def of(self, value):
+        return "any"
+
+    @of.register
+    def _(self, value: int):
+        return "int"
+
+def task():
+    net = Net()
+    return [fib(10), kind(1), kind("a"), net.depth, net.width(), net.of(1), net.of("a")]
+"""
+
+
+def test_dumps_what_the_standard_library_wraps_in_a_main_script_works_in_another_process(tmp_path: Path) -> None:
+    """Cached functions and properties and those that dispatch by type travel with the script that they are in."""
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(WRAPPED, "/home/me/train.py", "exec"), space)
+    assert space["task"]() == [55, "int", "any", 34, 5, "int", "any"]
+    sent = tmp_path / "sent"
+    sent.write_bytes(dumps((space["task"], space["fib"])))
+    program = f"""
+import pickle
+task, fib = pickle.loads(open({str(sent)!r}, "rb").read())
+print(task() == {space["task"]()!r}, fib.cache_parameters(), fib.note, fib is task.__globals__["fib"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True {'maxsize': 7, 'typed': True} own True\n"
+
+
+def test_dumps_cached_function_of_a_module_goes_by_its_name() -> None:
+    """Its cache is that of the process in which it arrives."""
+    assert pickle.loads(dumps(cached)) is cached

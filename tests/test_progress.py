@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parcache.model import Job
 from parcache.progress.choose import choose_display, obstacle_to_live
 from parcache.progress.estimate import Age, makespan, time_left
 from parcache.progress.kinds import Progress
@@ -21,6 +22,8 @@ from parcache.progress.plain import NoDisplay, PeriodicDisplay, line_display, no
 from parcache.progress.snapshot import RunningJob, Snapshot
 from parcache.progress.table import PlannedJob, Verdict, plan_table, show_plan
 from parcache.progress.text import about, cropped, harmless, plain_line, rate
+from parcache.run.marks import Mark
+from parcache.run.status import Status
 
 pytestmark = pytest.mark.any_hydra
 
@@ -49,6 +52,12 @@ def test_plain_line_beginning_of_a_batch_leaves_out_what_is_not_known() -> None:
     """Before anything has ended there is no count, no rate and no estimate."""
     beginning = MOMENT._replace(hits=0, completed=0, failed=0, left_s=None)
     assert plain_line(beginning) == "0/1000 jobs: 4 running"
+
+
+def test_plain_line_of_a_batch_whose_jobs_wait_says_so() -> None:
+    """Nothing runs, and it is not told when all will be done."""
+    waiting = MOMENT._replace(running=(), waiting=880, left_s=None)
+    assert plain_line(waiting) == "120/1000 jobs: 40 hits, 78 done, 2 failed; 0 running, 880 waiting, 2.1 jobs/s"
 
 
 def test_plain_line_end_of_a_batch_has_no_time_left() -> None:
@@ -305,6 +314,24 @@ def test_choose_display_pipe_gets_lines_on_standard_error(kind: Progress) -> Non
 def test_choose_display_off_shows_nothing() -> None:
     """``off`` is off everywhere."""
     assert isinstance(choose_display(Progress.OFF, {"TERM": "xterm"}, sys.stdout, sys.stderr), NoDisplay)
+
+
+def test_status_of_a_batch_of_which_nothing_runs_estimates_nothing() -> None:
+    """Jobs that wait in a queue may do so for days; in the moment between two jobs the estimate stays."""
+    now_s = 0.0
+    marks: list[Mark] = []
+    jobs = [Job(number, (f"x={number}",), None) for number in range(4)]
+    status = Status(4, 0, jobs, lambda: marks, {}, 1, clock=lambda: now_s)
+    marks.append(Mark(0, 0, 0.0))
+    now_s = 10.0
+    status.completed(0, 10.0)
+    marks.clear()
+    assert status.snapshot().left_s == 30.0
+    now_s = 13.0
+    assert status.snapshot().left_s is None
+    assert plain_line(status.snapshot()).startswith("1/4 jobs: 1 done; 0 running, 3 waiting")
+    marks.append(Mark(1, 1, 12.0))
+    assert status.snapshot().left_s == 29.0
 
 
 class OwnTerminal(io.StringIO):

@@ -201,6 +201,13 @@ def test_painter_wide_terminal_shows_bar_counts_and_jobs() -> None:
     assert len(lines) == 8
 
 
+def test_painter_of_a_batch_whose_jobs_wait_says_so_until_it_is_over() -> None:
+    """What never ran of a batch that was ended does not wait any more."""
+    waiting = MOMENT._replace(left_s=None)
+    shown = [Painter("utf-8").live(waiting, 0, 100, 24), Painter("utf-8").last(waiting, 100)]
+    assert ["40 waiting" in rows[1].shown.decode() for rows in shown] == [True, False]
+
+
 @pytest.mark.parametrize("width", [1, 2, 5, 12, 20, 40])
 def test_painter_narrow_terminal_keeps_within_it(width: int) -> None:
     """No line reaches the last column, however narrow the terminal is."""

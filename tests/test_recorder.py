@@ -40,7 +40,8 @@ pytestmark = pytest.mark.any_hydra
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test see what modules have read in another one."""
-    monkeypatch.setattr(reading_module, "_imported", reading_module._Imported())
+    monkeypatch.setattr(reading_module, "_shared", reading_module._Shared())
+    monkeypatch.setattr(reading_module, "_retained", reading_module.Retained())
 
 
 @pytest.fixture
@@ -382,7 +383,7 @@ def test_taking_up_counts_what_is_read_meanwhile(store: Store, folder: Path) -> 
 def test_reading_unstored_leaves_out_what_is_no_import(folder: Path, store: Store) -> None:
     """What an unstored job itself reads is nobody else's input."""
     recorder.enable()
-    with reading_unstored():
+    with reading_unstored(print):
         open("a").close()
     assert published(store, folder, lambda _: None) == ()
 
@@ -397,7 +398,7 @@ def test_watch_leaves_the_jobs_own_source_to_the_fingerprint(
     scope = Scope(str(folder), store.paths.root)
     for sources, expected in (((source,), counts), ((), True)):
         reading = Reading(scope, store, str(folder / "own"), (), sources)
-        reading.start()
+        reading.start(print)
         exec(compile("open('task.py').close()", reader, "exec"), {"__name__": "reader"})
         reading.stop()
         assert (b"task.py" in reading.result().watched) is expected
@@ -406,7 +407,7 @@ def test_watch_leaves_the_jobs_own_source_to_the_fingerprint(
 def test_reading_in_the_projects_own_folder_counts(store: Store, folder: Path) -> None:
     """A job whose directory is the project's has no directory of its own that could be left out."""
     reading = Reading(Scope(str(folder), store.paths.root), store, str(folder))
-    reading.start()
+    reading.start(print)
     open("a").close()
     reading.stop()
     assert paths(Watched.parse(reading.result().watched).inputs) == ["a"]

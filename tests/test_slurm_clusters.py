@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from parcache.backends import About, Place
+from parcache.backends.slurm.backend import SlurmBackend
 from parcache.backends.slurm.clusters import LocalCluster, SlurmCluster
 from parcache.backends.slurm.settings import resources
 from parcache.backends.slurm.states import GONE, Phase
 from parcache.errors import SubmissionError
+from parcache.run.probe import get_ready
+from tests.conftest import Project
 from tests.test_slurm_settings import settings
 
 pytestmark = pytest.mark.any_hydra
@@ -33,11 +38,12 @@ class Site:
         """Have a command print this and end so."""
         (self._folder / f"{name}.out").write_text(text)
         (self._folder / f"{name}.err").write_text(error)
+        self.program(name, f"cat '{self._folder}/{name}.out'; cat '{self._folder}/{name}.err' >&2; exit {code}")
+
+    def program(self, name: str, script: str) -> None:
+        """Have a command do this."""
         program = self._folder / name
-        program.write_text(
-            f"#!/bin/sh\necho \"{name} $*\" >> '{self._log}'\n"
-            f"cat '{self._folder}/{name}.out'; cat '{self._folder}/{name}.err' >&2; exit {code}\n"
-        )
+        program.write_text(f"#!/bin/sh\necho \"{name} $*\" >> '{self._log}'\n{script}\n")
         program.chmod(0o755)
 
     def calls(self) -> list[str]:
@@ -100,6 +106,41 @@ def test_submission_to_a_busy_controller_is_tried_again(site: Site, monkeypatch:
     cluster = site.connect()
     monkeypatch.setattr(time, "sleep", answer)
     assert submit(cluster, 1)[0].job == "8"
+
+
+def test_sweep_of_which_sbatch_takes_nothing_ends_once_by_its_words(site: Site, project: Project) -> None:
+    """Each job would fail by the same text: none does, and there is no traceback through parcache."""
+    site.say("sbatch", "", error="sbatch: error: invalid partition specified: nope\n", code=1)
+    result = project.run("-m", "x=1,2,3", "hydra/launcher=parcache", "hydra/launcher/backend=slurm")
+    assert result.code == 1
+    shown = result.out + result.err
+    assert shown.count("sbatch refuses the job: sbatch: error: invalid partition specified: nope") == 1
+    assert "hydra.launcher.backend.partition=NAME" in shown
+    assert "Traceback" not in shown
+    assert len([line for line in site.calls() if line.startswith("sbatch")]) == 1
+    (journal,) = project.folder.glob("multirun/*/*/journal.jsonl")
+    last = json.loads(journal.read_text().splitlines()[-1])
+    assert (last["state"], last["jobs"]) == ("cancelled", [0, 1, 2])
+
+
+def test_backend_of_which_one_array_was_taken_fails_the_jobs_of_the_other_alone(site: Site, tmp_path: Path) -> None:
+    """The sweep goes on: what is refused is a matter of these jobs."""
+    takes = 'grep -q -e "--cpus-per-task=1$" "$1" && echo "Submitted batch job 7" && exit'
+    site.program("sbatch", f'{takes}\necho "sbatch: error: too much" >&2; exit 1')
+    site.say("squeue", "7_0|PENDING|Resources\n")
+    site.say("sacct", "7_0|PENDING|0:0\n")
+    backend = SlurmBackend(check_paths=False)
+    backend.settle(Place("app", str(tmp_path / "sweep"), str(tmp_path)))
+    backend.start(get_ready)
+    try:
+        small = backend.submit_job(len, "a", About(0, None, {"cpus_per_task": 1}))
+        large = backend.submit_job(len, "b", About(1, None, {"cpus_per_task": 99}))
+        backend.flush()
+        assert isinstance(large.exception(0), SubmissionError)
+        assert not small.done()
+        assert backend.refusal is None
+    finally:
+        backend.stop(cancel=True)
 
 
 def test_look_asks_the_accounting_once_for_all_jobs(site: Site) -> None:

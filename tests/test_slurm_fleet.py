@@ -143,12 +143,16 @@ def test_fleet_whose_agents_do_not_get_to_work_gives_up(stage: Stage) -> None:
     group = stage.put(1)
     for attempt in range(1, 4):
         assert stage.fleet.man() == {}
-        Path(stage.fleet._logs, f"{attempt}_0_0_log.err").write_text("bash: module: command not found\n")
+        Path(stage.fleet._logs, f"{attempt}_0_0_log.err").write_text(
+            "bash: module: command not found\nsrun: error: n1: task 0: Exited with exit code 127\n"
+        )
         stage.fleet.take({f"{attempt}_0": state("FAILED", "exit code 127")})
     (problem,) = stage.fleet.man().values()
     assert isinstance(problem, NoWorkerError)
     assert "FAILED exit code 127" in str(problem)
     assert "module: command not found" in str(problem)
+    assert "srun" not in str(problem)
+    assert "parcache doctor" in str(problem)
     assert len(stage.cluster.submitted) == 3
     assert [call.number for call in stage.spool.waiting(group)] == [1]
 
@@ -182,6 +186,44 @@ def test_fleet_that_waits_for_what_never_comes_is_given_up(stage: Stage) -> None
     assert "hydra.launcher.backend.mem_gb" in str(problem)
 
 
+def test_fleet_that_waits_for_a_partition_that_does_not_fit_is_given_up_after_a_while(stage: Stage) -> None:
+    """Answers of the accounting between those of the queue, which have no reason, do not start the time anew."""
+    group = stage.put(1)
+    stage.fleet.man()
+    for now_s in range(0, 30, 5):
+        stage.now_s = now_s
+        assert stage.fleet.take({"1_0": state("PENDING", "PartitionConfig" if now_s % 2 == 0 else "")}) == {}
+    stage.now_s = 30
+    problem = stage.fleet.take({"1_0": state("PENDING", "PartitionConfig")})[group]
+    assert isinstance(problem, NeverStartsError)
+    assert "hydra.launcher.backend.nodes=N" in str(problem)
+
+
+def test_fleet_whose_partition_fits_again_is_not_given_up(stage: Stage) -> None:
+    """A partition that is being changed is waited for: the time counts from when it does not fit the last time."""
+    stage.put(1)
+    stage.fleet.man()
+    for now_s, seen in (
+        (0, state("PENDING", "PartitionConfig")),
+        (29, state("PENDING", "Resources")),
+        (40, state("PENDING", "PartitionConfig")),
+        (60, state("PENDING", "PartitionConfig")),
+        (65, state("RUNNING")),
+        (90, state("PENDING", "PartitionConfig")),  # it was requeued
+    ):
+        stage.now_s = now_s
+        assert stage.fleet.take({"1_0": seen}) == {}
+
+
+def test_fleet_of_which_some_have_started_is_not_given_up_for_those_that_never_will(stage: Stage) -> None:
+    """A limit that was set meanwhile keeps the others out; the one that runs takes what waits."""
+    group = stage.put(2)
+    stage.fleet.man()
+    waits = state("PENDING", "PartitionTimeLimit")
+    assert stage.fleet.take({"1_0": waits, "1_1": state("RUNNING")}) == {}
+    assert list(stage.fleet.take({"1_0": waits, "1_1": state("COMPLETED")})) == [group]
+
+
 def test_fleet_that_waits_for_somebody_to_act_says_so_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """A partition that is down is told by its name, and waited for."""
     stage.put(2)
@@ -201,6 +243,7 @@ def test_fleet_refused_by_sbatch_has_its_words(stage: Stage) -> None:
     group = stage.put(1)
     stage.cluster.refusal = SubmissionError("invalid partition specified: nope", "", "Choose another")
     assert stage.fleet.man() == {group: stage.cluster.refusal}
+    assert stage.cluster.refusal.__traceback__ is None
 
 
 def test_task_that_slurm_has_not_shown_yet_is_not_lost(stage: Stage) -> None:

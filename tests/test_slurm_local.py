@@ -309,12 +309,14 @@ def test_call_of_a_sweep_that_was_killed_is_waited_for(start: Start, tmp_path: P
     assert isinstance(future, Attached)
     assert not isinstance(other, Attached)
     until(future.running, "it is seen to run")
+    until(lambda: backend.running_s(future) is not None, "it is seen for how long")
     assert other.result(DEADLINE_S)[0] == 2
     assert not future.done()
     path.touch()
     error = future.exception(DEADLINE_S)
     assert isinstance(error, ElsewhereError)
     assert error.where == str(tmp_path / "sweep")
+    assert backend.running_s(future) is None
 
 
 def test_interrupted_sweep_ends_what_a_killed_one_has_left(start: Start, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parcache.backends.slurm import owner
+from parcache.backends import owner
 from parcache.backends.slurm.spool import Call, Claim, Closing, Spool, agent_name, restart_of, task_of
 
 pytestmark = pytest.mark.any_hydra

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parcache.backends.slurm import states
-from parcache.backends.slurm.logs import AGAIN, last_words, told_by
+from parcache.backends.slurm.logs import AGAIN, last_words, reason_in, told_by
 from parcache.backends.slurm.states import Phase, State, read_sacct, read_squeue, state, tasks
 
 pytestmark = pytest.mark.any_hydra
@@ -109,6 +109,14 @@ def test_reason_that_somebody_may_mend_is_told_and_not_final(reason: str) -> Non
     assert not states.is_usual(reason)
 
 
+def test_reason_that_may_pass_is_final_once_it_has_been_shown_for_long() -> None:
+    """Slurm says PartitionConfig of more nodes than a partition has, and while a partition is being changed."""
+    assert not states.is_usual("PartitionConfig")
+    assert not states.is_final("PartitionConfig", 20.0)
+    assert states.is_final("PartitionConfig", 30.0)
+    assert not states.is_final("PartitionDown", 3600.0)
+
+
 @pytest.mark.parametrize("reason", ["Resources", "Priority", "None", "", "BeginTime", "JobArrayTaskLimit"])
 def test_reason_to_wait_on_a_busy_cluster_is_usual(reason: str) -> None:
     """Nobody is warned of a queue."""
@@ -119,6 +127,11 @@ def test_reason_to_wait_on_a_busy_cluster_is_usual(reason: str) -> None:
     ("reason", "setting"),
     [
         ("PartitionTimeLimit", "timeout_min"),
+        ("PartitionConfig", "nodes"),
+        ("PartitionConfig", "partition"),
+        ("sbatch: error: Batch job submission failed: Requested node configuration is not available", "gpus_per_node"),
+        ("PartitionNodeLimit", "nodes"),
+        ("sbatch: error: Batch job submission failed: Requested partition configuration not available now", "nodes"),
         ("QOSMaxMemoryPerJob", "mem_gb"),
         ("sbatch: error: Invalid account or account/partition combination specified", "account"),
         ("sbatch: error: invalid partition specified: nope", "partition"),
@@ -128,6 +141,40 @@ def test_reason_to_wait_on_a_busy_cluster_is_usual(reason: str) -> None:
 def test_reason_names_the_setting_to_change(reason: str, setting: str) -> None:
     """A refusal says what to do."""
     assert f"hydra.launcher.backend.{setting}=" in states.remedy(reason)
+
+
+def test_refusal_of_an_option_that_sbatch_does_not_know_says_where_it_stands() -> None:
+    """It can only have come by additional_parameters: all else is looked at before."""
+    said = "sbatch: unrecognized option '--bogus=1'\nTry \"sbatch --help\" for more information"
+    assert states.remedy(said) == "Remove it from hydra.launcher.backend.additional_parameters"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "slurmstepd-n1: error: execve(): /nope/python: No such file or directory\n"
+            "srun: error: n1: task 0: Exited with exit code 2\n",
+            "slurmstepd-n1: error: execve(): /nope/python: No such file or directory",
+        ),
+        (
+            "ModuleNotFoundError: No module named 'parcache'\n"
+            "srun: error: n1: tasks 0-1: Exited with exit code 1\n"
+            "srun: Terminating StepId=3.0\n"
+            "srun: launch/slurm: _step_signal: Terminating StepId=3.0\n"
+            "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n",
+            "ModuleNotFoundError: No module named 'parcache'",
+        ),
+        ("srun: error: Unable to create step for job 3: Invalid account\n", None),
+        ("srun: error: n1: task 0: Exited with exit code 2\n", None),
+        ("\n", ""),
+    ],
+)
+def test_log_of_a_task_that_did_not_start_tells_its_reason_and_not_what_srun_adds(
+    text: str, reason: str | None
+) -> None:
+    """Srun's own last lines count where there is nothing else."""
+    assert reason_in(text) == (text.strip() if reason is None else reason)
 
 
 @pytest.mark.parametrize(

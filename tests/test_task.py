@@ -306,14 +306,49 @@ SHAPES = {
     "dict with a function": "def f(): return 1\nX = {'f': f, 'k': K}",
     "instance in an instance": "class S:\n    def __init__(self, k): self.k = k\nX = S(S(K))",
     "wrapped": "def f(k=K): return k\nX = functools.lru_cache(f)",
+    "key of an enum": "class M(enum.Enum):\n    A = 3\n    B = 4\nX = {M(K): 1}",
+    "set of an enum": "class M(enum.Enum):\n    A = 3\n    B = 4\nX = {M(K)}",
+    "key that is a dataclass": "@dataclasses.dataclass(frozen=True)\nclass P:\n    k: int\nX = {P(K): abs}",
+    "set of dataclasses": "@dataclasses.dataclass(frozen=True)\nclass P:\n    k: int\nX = {P(K)}",
+    "slots": "class S:\n    __slots__ = ('k', 'empty')\n    def __init__(self, k): self.k = k\nX = S(K)",
+    "subclass of a number": "class N(int): pass\nX = N(K)",
+    "deque": "X = collections.deque([K])",
+    "path": "X = pathlib.Path(f'r{K}')",
+    "range": "X = range(K)",
+    "pattern": "X = re.compile('a' * K)",
+    "bytearray": "X = bytearray(b'a' * K)",
+    "mapping proxy": "X = types.MappingProxyType({'a': K})",
 }
+# What cannot be asked for anything, or answers with nonsense.
+HARD = {
+    "dead proxy": "class A: pass\na = A()\nX = weakref.proxy(a)\ndel a",
+    "dict that is none": "class A:\n    __dict__ = property(lambda self: {'a': 1})\nX = A()",
+    "attributes of any type": "class A: pass\nX = A()\nX.__dict__[1] = X.__dict__['a'] = 2",
+    "namespace of any type": "X = types.SimpleNamespace()\nX.__dict__[1] = X.__dict__['a'] = 2",
+    "class that raises": "class A:\n    @property\n    def __class__(self): raise ValueError\nX = A()",
+}
+
+
+IMPORTS = (
+    "import argparse, collections, dataclasses, datetime, decimal, enum, functools, os, pathlib, re, types, weakref\n"
+    "import numpy\n"
+)
+
+
+@pytest.mark.parametrize("shape", HARD)
+def test_identify_takes_what_raises_when_it_is_asked(shape: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """A global that cannot be looked into costs the task nothing but its value."""
+    (tmp_path / "hard.py").write_text(f"{IMPORTS}{HARD[shape]}\ndef task(cfg): return X\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "hard", raising=False)
+    assert identify(importlib.import_module("hard").task).form
+    del sys.modules["hard"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_identify_counts_what_globals_hold_in_any_shape(shape: str, tmp_path: Path, monkeypatch: Any) -> None:
     """The same source with another value in a global is another task, and with the same value the same."""
-    imports = "import argparse, collections, datetime, decimal, functools, os, types, numpy\n"
-    source = f"{imports}K = int(os.environ['K'])\n{SHAPES[shape]}\ndef task(cfg): return X\n"
+    source = f"{IMPORTS}K = int(os.environ['K'])\n{SHAPES[shape]}\ndef task(cfg): return X\n"
     (tmp_path / "holding.py").write_text(source)
 
     def form(value: str) -> bytes:

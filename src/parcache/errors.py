@@ -331,15 +331,17 @@ class JobTimeoutError(ParcacheError, TimeoutError):
 class NoWorkerError(ParcacheError, RuntimeError):
     """Workers die before they start a job, one after the other; ``problem`` says how the last one ended."""
 
-    def __init__(self, deaths: int, problem: str) -> None:
-        super().__init__(deaths, problem)
-        self.deaths, self.problem = deaths, problem
+    def __init__(
+        self, deaths: int, problem: str, remedy: str = "Run a job here to see why: hydra/launcher/backend=serial."
+    ) -> None:
+        super().__init__(deaths, problem, remedy)
+        self.deaths, self.problem, self.remedy = deaths, problem, remedy
 
     def __str__(self) -> str:
         """Say how the last one ended, and how to see why."""
         return (
             f"{self.deaths} workers in a row ended before they had started a job, the last one so: {self.problem}. "
-            "Run a job here to see why: hydra/launcher/backend=serial."
+            f"{self.remedy}"
         )
 
 
@@ -399,6 +401,37 @@ class NoDaskWorkerError(ParcacheError, RuntimeError):
         return (
             f"No worker of {self.cluster} has come for {self.wait_s:g} s: {self.state}. "
             "Give it more time: hydra.launcher.backend.wait_s=SECONDS, or null for any time."
+        )
+
+
+class NoDaskResourcesError(ParcacheError, RuntimeError):
+    """A Dask cluster has workers, and none has the resources that jobs take, ``wanted`` as Dask's workers are told."""
+
+    def __init__(self, cluster: str, workers: int, wanted: str) -> None:
+        super().__init__(cluster, workers, wanted)
+        self.cluster, self.workers, self.wanted = cluster, workers, wanted
+
+    def __str__(self) -> str:
+        """Name the cluster and the resources, and both ways out."""
+        return (
+            f"None of the {self.workers} workers of {self.cluster} has the resources that a job takes: {self.wanted}. "
+            f"Start workers that have them: dask worker SCHEDULER --resources '{self.wanted}'. Or change what jobs "
+            "take: hydra.launcher.backend.worker_resources={NAME: AMOUNT}."
+        )
+
+
+class DaskWorkersRefusedError(ParcacheError, RuntimeError):
+    """What a Dask cluster starts its workers by has taken none of them; ``state`` is what it says."""
+
+    def __init__(self, cluster: str, state: str) -> None:
+        super().__init__(cluster, state)
+        self.cluster, self.state = cluster, state
+
+    def __str__(self) -> str:
+        """Show what was said, and where the arguments are."""
+        return (
+            f"All workers of {self.cluster} were refused: {self.state}. Mend the cluster's arguments, "
+            "hydra.launcher.backend.cluster, or what they ask for; the job script is in the log."
         )
 
 

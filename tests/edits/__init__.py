@@ -10,7 +10,7 @@ _PARTS = (
     *("usual_misses", "usual_values", "usual_hits", "names", "bindings", "control"),
     *("classes", "special_methods", "class_bodies", "imports", "programs"),
     *("mutations", "patches", "registrations", "computed_imports", "lookups", "targets", "configs"),
-    *("quiet_effects", "orders", "started_programs"),
+    *("quiet_effects", "orders", "import_orders", "shared_objects", "started_programs"),
     *("texts_read", "library_hooks", "unused_statements", "acting_objects"),
 )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.edits.case import miss
+import os
+from dataclasses import replace
+
+from tests.edits.case import Scene, miss
 
 _MODELS = {
     "models/__init__.py": "",
@@ -14,7 +17,44 @@ _A = {"models/a.py": ("return 1", "return 10")}
 
 _WHICH = {"conf/config.yaml": "x: 1\nname: a\n"}
 
+
+def _not_importable(scene: Scene) -> None:
+    """Put beside the code what is called like a module and is none: opened, a pipe would wait for ever."""
+    for folder in (scene.folder, scene.folder / "models"):
+        if not (folder / "pipe.py").exists():
+            os.mkfifo(folder / "pipe.py")
+            (folder / "dangling.py").symlink_to("gone.py")
+
+
 CASES = [
+    replace(
+        miss(
+            "computed_name_beside_a_pipe_and_a_dangling_link",
+            "import importlib",
+            "importlib.import_module(cfg.name).go()",
+            {**_MODELS, "conf/config.yaml": "x: 1\nname: models.a\n"},
+            _A,
+            plain=False,
+        ),
+        prepare=_not_importable,
+    ),
+    miss(
+        "module_loaded_from_a_folder_that_no_name_can_have",
+        "from helper import load",
+        "load('a').go()",
+        {
+            "2024-05-exp/a.py": "def go(): return 1\n",
+            "helper.py": """
+                import importlib.util
+                def load(name):
+                    spec = importlib.util.spec_from_file_location("loaded", f"2024-05-exp/{name}.py")
+                    module = importlib.util.module_from_spec(spec)
+                    spec.loader.exec_module(module)
+                    return module
+            """,
+        },
+        {"2024-05-exp/a.py": ("return 1", "return 10")},
+    ),
     miss(
         "import_module_with_a_computed_name",
         "import importlib",

@@ -54,6 +54,14 @@ def put_beside(scene: Scene) -> None:
 
 CASES = [
     miss(
+        "resource_of_a_package_that_nothing_imports",
+        "from importlib.resources import files",
+        "files('pack').joinpath('d.txt').read_text()",
+        {"pack/__init__.py": "", "pack/d.txt": "1"},
+        {"pack/d.txt": "2"},
+        plain=False,
+    ),
+    miss(
         "re_exports_through_three_packages",
         "from pack import f",
         "f(cfg.x)",

@@ -188,6 +188,17 @@ CASES = [
         plain=False,
     ),
     miss(
+        "instance_in_a_yaml_file",
+        "import yaml\nfrom shapes import other",
+        "yaml.unsafe_load(open('a.yaml')).area()",
+        {
+            "shapes.py": "class S:\n    def area(self): return 2\ndef other(): return 0\n",
+            "a.yaml": "!!python/object:shapes.S {}\n",
+        },
+        {"shapes.py": ("return 2", "return 3")},
+        plain=False,
+    ),
+    miss(
         "names_resolved_by_pkgutil",
         "import pkgutil",
         "pkgutil.resolve_name('models.' + cfg.name + ':go')()",

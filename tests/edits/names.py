@@ -238,4 +238,64 @@ CASES = [
         },
         {"helper.py": ("rate = 2", "rate = 3")},
     ),
+    miss(
+        "module_imported_by_a_class_body",
+        "from helper import f",
+        "f(cfg.x)",
+        {
+            "helper.py": """
+                class M:
+                    import meth
+                    def go(self, x): return self.meth.fit(x)
+                def f(x): return M().go(x)
+            """,
+            "meth.py": "def fit(x): return 2 * x\n",
+        },
+        {"meth.py": ("2 * x", "3 * x")},
+    ),
+    miss(
+        "name_imported_by_the_body_of_a_class_in_a_function",
+        "from helper import f",
+        "f(cfg.x)",
+        {
+            "helper.py": """
+                def f(x):
+                    class M:
+                        from meth import fit
+                    return M().fit(x)
+            """,
+            "meth.py": "def fit(self, x): return 2 * x\n",
+        },
+        {"meth.py": ("2 * x", "3 * x")},
+    ),
+    miss(
+        "name_imported_and_read_by_locals",
+        "from helper import f",
+        "f(cfg.x)",
+        {
+            "helper.py": """
+                def f(x):
+                    from meth import fit
+                    return locals()['fit'](x)
+            """,
+            "meth.py": "def fit(x): return 2 * x\n",
+        },
+        {"meth.py": ("2 * x", "3 * x")},
+    ),
+    miss(
+        "name_like_that_for_type_checkers",
+        "from helper import f",
+        "f(cfg.x)",
+        {
+            "helper.py": """
+                TYPE_CHECKING = True
+                if TYPE_CHECKING:
+                    R = 2
+                else:
+                    R = 5
+                def f(x): return R * x
+            """
+        },
+        {"helper.py": ("R = 2", "R = 3")},
+    ),
 ]

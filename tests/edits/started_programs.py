@@ -53,6 +53,17 @@ CASES = [
         plain=False,
     ),
     miss(
+        "script_run_by_the_python_that_is_found",
+        "import subprocess",
+        "subprocess.run(['python3', f'stages/{cfg.t}.py'], capture_output=True, text=True).stdout",
+        {
+            "conf/config.yaml": "x: 1\nt: work\n",
+            "stages/work.py": "print(1)\n",
+        },
+        {"stages/work.py": ("print(1)", "print(2)")},
+        plain=False,
+    ),
+    miss(
         "module_in_a_command_line",
         "import subprocess, sys, os",
         "subprocess.run('python -m tools.work', shell=True, capture_output=True, text=True).stdout",

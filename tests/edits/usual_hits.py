@@ -201,6 +201,7 @@ CASES = [
     app("tests_edited", {"tests/test_it.py": "def test_it():\n    assert 1 == 1\n"}),
     app("import_order", {"helper.py": ("import inert_a\nimport inert_b\n", "import inert_b\nimport inert_a\n")}),
     app("unused_import_of_the_standard_library", {"helper.py": ("import inert_a\n", "import math\nimport inert_a\n")}),
+    app("unused_import_of_numpy", {"helper.py": ("import inert_a\n", "import numpy as np\nimport inert_a\n")}),
     app("unused_import_of_an_inert_module", {"helper.py": ("import inert_a\n", "import inert\nimport inert_a\n")}),
     app(
         "unused_name_from_an_inert_module",

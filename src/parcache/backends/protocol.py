@@ -72,8 +72,12 @@ class Backend(Protocol):
     - ``per_job``: the names of those settings that may differ from job to job. Where the config has an interpolation
       in one of them, the backend is made without it, and ``submit_job`` is told what each job's own config makes of it.
     - ``flush()``: nothing more is submitted until something has ended.
+    - ``refusal``: after a ``flush``, the ParcacheError by which the scheduler has refused all there was, None where it
+      has taken, or had taken, anything. The sweep then ends by it, once, instead of each job.
     - ``running_s(future)``: for how long its call has been running (s), None where it waits or has ended. Without it,
       the workers are taken to share a file system and a clock with the sweeping process. Called from any thread.
+    - ``complaints()``: what its workers have written to their standard error last, apart from what jobs write. The
+      doctor shows it: that of a command which fails where workers are started, say.
     - ``detach``: True where the sweep is to end as soon as all is submitted; then ``leave()`` takes the place of
       ``stop`` and returns a text for the user: how many wait or run, and how to follow them.
 

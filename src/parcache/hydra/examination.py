@@ -20,6 +20,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from parcache.backends import About, Backend
+from parcache.errors import NoWorkerError
 from parcache.hydra.record import set_aside
 from parcache.run import failure, probe
 from parcache.run.probe import ASKED, FINDINGS, Finding, Level, Question
@@ -27,6 +28,9 @@ from parcache.run.probe import ASKED, FINDINGS, Finding, Level, Question
 _POLL_S: Final = 0.2
 # What a network file system may take to show a file that another machine has written.
 _ARRIVAL_S: Final = 10.0
+_MAX_SAID: Final = 500
+SWEEP: Final = "the sweep's directory"
+"""What the folder is to the user that the backend takes for the sweep's."""
 
 
 class Examination:
@@ -38,6 +42,8 @@ class Examination:
         with open(os.path.join(folder, ASKED)) as file:
             self._wait_s = float(json.load(file)["wait_s"])
         self._made: list[str] = []
+        self.keeps = False
+        """Whether what the backend has left in the sweep's directory is to stay: a finding names it."""
         set_aside(context, master, os.path.join(folder, "sweep"))
 
     def examine(self, backend: Backend, about: About, folders: dict[str, str]) -> NoReturn:
@@ -69,27 +75,42 @@ class Examination:
         if problems:
             return [Finding(Level.PROBLEM, label, f"{label}: {text}") for label, text in problems.items()]
         started_s = time.monotonic()
+        said = ""
         try:
             backend.start(probe.get_ready)
             future = _submitted(backend, about, question)
-            there = self._awaited(future, started_s)
+            there: probe.Answer | Finding = self._awaited(future, started_s)
+            said = _said(backend)
         except NotInTimeError:
-            return [
-                Finding(
-                    Level.PROBLEM,
-                    "backend",
-                    f"the probe has not come back within {self._wait_s:g} s. Its job waits or hangs: look at the "
-                    "queue, or give it more time: parcache doctor --wait-s SECONDS",
-                )
-            ]
+            said = _said(backend)
+            there = self._late()
         except Exception as error:  # whatever the backend's own libraries raise is what the user wants to know
-            return [Finding(Level.PROBLEM, "backend", f"{type(error).__name__}: {failure.text(error)}")]
+            there = Finding(Level.PROBLEM, "backend", f"{type(error).__name__}: {_text(error)}")
         finally:
             backend.stop(cancel=True)
         took_s = time.monotonic() - started_s
+        remarks = [Finding(Level.NOTE, "output", f"the task writes to its standard error: {said}")] if said else []
+        if isinstance(there, Finding):
+            return [there, *remarks, *self._left(question)]
         first = Finding(Level.OK, "backend", f"a job ran on {there.host}, {took_s:.1f} s after it was asked for")
         arrived = self._arrived(question, there)
-        return [first, *probe.findings(question, probe.answer(question), there, arrived)]
+        return [first, *remarks, *probe.findings(question, probe.answer(question), there, arrived)]
+
+    def _late(self) -> Finding:
+        return Finding(
+            Level.PROBLEM,
+            "backend",
+            f"the probe has not come back within {self._wait_s:g} s. Its job waits or hangs: look at the "
+            "queue, or give it more time: parcache doctor --wait-s SECONDS",
+        )
+
+    def _left(self, question: Question) -> list[Finding]:
+        """Keep what a backend that failed has written, as what it says may name that."""
+        folder = question.folders[SWEEP]
+        found = [name for name in _names(folder) if name != question.scratch and _has_files(os.path.join(folder, name))]
+        self.keeps = bool(found)
+        text = f"{folder} is kept, with what the backend and its tasks have written. Delete it when you have seen it"
+        return [Finding(Level.NOTE, "files", text)] if found else []
 
     def _awaited(self, future: Future[Any], started_s: float) -> probe.Answer:
         while not future.done():
@@ -115,6 +136,30 @@ def _missing(folder: str) -> list[str]:
         found.append(folder)
         folder = os.path.dirname(folder)
     return found
+
+
+def _names(folder: str) -> list[str]:
+    with suppress(OSError):
+        return sorted(os.listdir(folder))
+    return []
+
+
+def _has_files(path: str) -> bool:
+    return not os.path.isdir(path) or any(files for _, _, files in os.walk(path))
+
+
+def _said(backend: Backend) -> str:
+    """Return what the tasks of a backend that knows it have written to their standard error, as one line."""
+    complaints = getattr(backend, "complaints", None)
+    lines = complaints().splitlines() if complaints is not None else []
+    text = "; ".join(line.strip() for line in lines if line.strip())
+    return text if len(text) <= _MAX_SAID else f"…{text[-_MAX_SAID:]}"
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, NoWorkerError):  # its remedy is what is being done
+        return str(NoWorkerError(error.deaths, error.problem, "Mend that, and ask again."))
+    return failure.text(error)
 
 
 def _submitted(backend: Any, about: About, question: Question) -> Future[Any]:

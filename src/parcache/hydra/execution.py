@@ -113,6 +113,7 @@ class Execution:
                 plan = self.ordered(self._planned_again(jobs, plan, status), expected)
             batch = self._batch = Batch(plan, by_number, unit_of, self._cache.read_back)
             for event in batch.run(schedule):
+                self._end_where_refused()
                 self._ledger.take(event)
                 number = event.job.number
                 if isinstance(event, Again):
@@ -132,11 +133,24 @@ class Execution:
                     findings.add(number, event.outcome.trace)  # a job that did not live to tell has failed
                 if event.outcome.stored.reason:
                     self._cache.warn(f"Results are not stored: {event.outcome.stored.reason}.", number)
+            self._end_where_refused()  # where it detaches there were no events
             if interrupts.is_requested:  # while the last job ended
                 raise KeyboardInterrupt
         if schedule.is_over:
             self.end_early()
             _ = self._ledger.first_failure().return_value  # raises what the job raised
+
+    def _end_where_refused(self) -> None:
+        """End the sweep where the backend's scheduler takes none of its jobs.
+
+        Raises:
+            RefusedError: So it is.
+        """
+        refusal: ParcacheError | None = getattr(self._backend, "refusal", None)
+        if refusal is not None:
+            self.stop(cancel=True)
+            self._ledger.interrupted(())
+            raise RefusedError(refusal) from None
 
     def _planned_again(self, jobs: Sequence[Job], plan: Plan, status: Status) -> Plan:
         """Return the plan of what is left to run, now that the backend has seen what other sweeps still have.
@@ -157,7 +171,9 @@ class Execution:
         """
         store = self._cache.opened
         own = self._sweep_dir = os.path.join(self._sweep_dir, f".parcache-doctor-{self._token}")
-        folders = {"the working directory": os.getcwd(), "the sweep's directory": self._sweep_dir}
+        from parcache.hydra.examination import SWEEP
+
+        folders = {"the working directory": os.getcwd(), SWEEP: self._sweep_dir}
         if store is not None and self._cache.writes:
             folders["the store"] = store.paths.root
         try:
@@ -168,7 +184,8 @@ class Execution:
         try:
             examination.examine(self._backend, about, folders)
         finally:
-            shutil.rmtree(own, ignore_errors=True)
+            if not examination.keeps:
+                shutil.rmtree(own, ignore_errors=True)
             examination.tidy()
 
     def end_early(self) -> None:

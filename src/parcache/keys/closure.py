@@ -20,8 +20,8 @@ from typing import Final
 from parcache.errors import UnkeyableCodeError
 from parcache.keys.breadth import Breadth
 from parcache.keys.code import Construct
-from parcache.keys.distributions import providers
-from parcache.keys.effects import Effects
+from parcache.keys.distributions import INERT, providers
+from parcache.keys.effects import Effect, Effects
 from parcache.keys.findings import HANDED
 from parcache.keys.modules import MENTIONED, Finder, Module, Party, has_source, is_own, logical_name
 from parcache.keys.resolution import Names, Place, Target, is_foreign
@@ -37,13 +37,14 @@ class Closure:
         self._finder = finder
         self._task = task
         self._table = table
-        self._names = Names(finder, table)
-        self._effects = Effects(self._names)
+        self.names = Names(finder, table)
+        self._effects = Effects(self.names)
+        self._known_effects: dict[tuple[Module, int], Effect] = {}
         self._queue: list[tuple[Module, int]] = []
         self._to_run: list[Module] = []
         self._added: dict[tuple[Module, str], list[tuple[Module, int]]] = {}
         self._bound: set[tuple[Module, str]] = set()
-        self._taken: set[Target] = set()
+        self.taken: set[Target] = set()
         self._followed: dict[Module, set[str]] = {}
         self._met: set[Module] = set()
         self._imported: set[tuple[str, str]] = set()
@@ -75,12 +76,19 @@ class Closure:
         self._follow()
         return self
 
+    def effect(self, module: Module, number: int) -> Effect:
+        """Return what executing one of a module's units changes."""
+        known = self._known_effects.get((module, number))
+        if known is None:
+            known = self._known_effects[module, number] = self._effects.of(module, self._table(module).units[number])
+        return known
+
     def has_place(self, module: Module, number: int) -> bool:
         """Tell whether it matters which of a module's units a unit comes before and after."""
         table = self._table(module)
         unit = table.units[number]
         if unit.now:
-            effect = self._effects.of(module, unit)
+            effect = self.effect(module, number)
             if effect.acts or effect.adds:
                 return True
         if any(now.chain.partition(".")[0] in table.rebound for now in unit.now):
@@ -91,8 +99,7 @@ class Closure:
 
     def _is_foreign_root(self, module: Module, root: str) -> bool:
         return all(
-            target.place in (Place.FOREIGN, Place.BUILTIN, Place.HARMLESS)
-            for target in self._names.denote(module, root)
+            target.place in (Place.FOREIGN, Place.BUILTIN, Place.HARMLESS) for target in self.names.denote(module, root)
         )
 
     # --- The loop
@@ -138,7 +145,7 @@ class Closure:
             self._import(imported, name)
         self._chains(module, unit.refs)
         for imported, chain in unit.absolute:
-            for target in self._names.denote_in(imported, chain):
+            for target in self.names.denote_in(imported, chain):
                 self.references.add((logical_name(module.name), f"{imported}:{chain}", _logical(target)))
                 self._take(target)
         for name in unit.strings:
@@ -170,7 +177,7 @@ class Closure:
                 self._chain(module, chain)
 
     def _chain(self, module: Module, chain: str) -> None:
-        targets = self._names.denote(module, chain)
+        targets = self.names.denote(module, chain)
         root = chain.partition(".")[0]
         table = self._table(module)
         if root in table.aliases or root not in table.binders or len(targets) > 1:
@@ -181,11 +188,14 @@ class Closure:
             self._take(target)
 
     def _take(self, target: Target) -> None:
-        if target in self._taken:
+        if target in self.taken:
             return
-        self._taken.add(target)
+        self.taken.add(target)
         if target.place is Place.FOREIGN:
             self.breadth.foreign(target.name)
+            top = target.name.partition(".")[0]
+            if top in INERT:
+                self._import(top, "")
             return
         if target.module is None:
             return
@@ -196,14 +206,14 @@ class Closure:
             self._binding(target.module, target.name)
         elif target.place is Place.MISSING:
             self._binding(target.module, target.name)  # something may add it
-            if "__getattr__" in self._names.table(target.module).binders:
+            if "__getattr__" in self.names.table(target.module).binders:
                 self._binding(target.module, "__getattr__")
 
     def _binding(self, module: Module, name: str) -> None:
         if (module, name) in self._bound:
             return
         self._bound.add((module, name))
-        table = self._names.table(module)
+        table = self.names.table(module)
         for number in table.binders.get(name, ()):
             if table.units[number].kind != "import":
                 self._unit(module, number)
@@ -223,13 +233,13 @@ class Closure:
         self._import(module_name, "")
         name, _, line = name.partition("@")
         self.breadth.name(f"{module_name}.{name}", path="<memory>")  # read by code that has no source
-        for target in self._names.denote_in(module_name, name):
+        for target in self.names.denote_in(module_name, name):
             if target.place is not Place.MISSING or target.module is None:
                 self._take(target)
             elif not (line and self._unit_at(target.module, int(line))):
                 self._whole(target.module)  # made in a way that its source does not show
         if line:
-            for target in self._names.denote_in(module_name, ""):
+            for target in self.names.denote_in(module_name, ""):
                 if target.module is not None:
                     self._unit_at(target.module, int(line))
 
@@ -263,7 +273,7 @@ class Closure:
         if is_foreign(module):
             self._take(Target(Place.FOREIGN, None, name))
             return
-        for target in self._names.denote_in(module.name if name[:8] != "__main__" else "__main__", rest):
+        for target in self.names.denote_in(module.name if name[:8] != "__main__" else "__main__", rest):
             self.references.add(("", name, _logical(target)))
             self._take(target)
             if target.place is Place.MISSING and is_certain and target.module is not None:
@@ -286,7 +296,7 @@ class Closure:
             return
         self._execute(module)
         if attribute == "*":
-            table = self._names.table(module) if not is_foreign(module) else None
+            table = self.names.table(module) if not is_foreign(module) else None
             if table is not None and "__all__" in table.binders:
                 self._binding(module, "__all__")
                 self._whole_package(module.name)
@@ -294,6 +304,12 @@ class Closure:
             below = self._finder.find(f"{module.name}.{attribute}")
             if below is not None:
                 self._execute(below)
+
+    def _is_inert(self, name: str) -> bool:
+        """Tell whether importing a module changes nothing for code that does not use it."""
+        top = name.partition(".")[0]
+        found = self._finder.find(top) if top in INERT else None
+        return found is not None and is_foreign(found)
 
     def _execute(self, module: Module) -> None:
         if module in self._met:
@@ -327,10 +343,11 @@ class Closure:
             if unit.kind == "guard":
                 continue
             for imported, name in unit.imports_now:
-                self._import(imported, name)
+                if name == "*" or not self._is_inert(imported):  # a star may hide builtins
+                    self._import(imported, name)
             if not unit.now:
                 continue
-            effect = self._effects.of(module, unit)
+            effect = self.effect(module, number)
             if effect.acts:
                 self._unit(module, number)
             for binding in effect.adds:

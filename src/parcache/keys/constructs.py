@@ -8,6 +8,7 @@ comes out of an attribute or a subscript is taken for one of the config's, whose
 from __future__ import annotations
 
 import ast
+import re
 from typing import Final
 
 from parcache.keys.dotted import (
@@ -62,13 +63,19 @@ _IMPORTERS: Final = frozenset(
 )
 # These lead from any object to all names of its module, or to all objects there are.
 _GLOBALS_READERS: Final = frozenset({"f_globals", "__globals__", "get_objects", "get_referrers", "f_locals"})
-_UNPICKLERS: Final = frozenset({"Unpickler", "read_pickle"})
+_UNPICKLERS: Final = frozenset(
+    {"Unpickler", "read_pickle", "unsafe_load", "unsafe_load_all", "UnsafeLoader", "CUnsafeLoader"}
+)
+# Of importlib.resources and pkgutil: they import the package that they are given.
+_RESOURCE_READERS: Final = frozenset({"files", "get_data", "open_text", "open_binary", "read_binary", "contents"})
 # Dangerous under another name.
 RENAMED_WITH_CARE: Final = _IMPORTERS | _EXECUTORS | _LOCATORS
 _DOC_READERS: Final = frozenset({"__doc__", "getdoc"})
 _SOURCE_READERS: Final = frozenset(
     {"getcomments", "getsource", "getsourcelines", "findsource", "getblock", "linecache", "co_code"}
 )
+# A command line, or the program in a list of its words.
+_PYTHON: Final = re.compile(r"(?:\S*/)?python[\d.]*(?:\s|$)")
 # All of these, and what else a name or an attribute may be called that counts for more than itself.
 NOTABLE: Final = frozenset({"executable", "globals", "locals", "vars", "modules", "__dict__", "__subclasses__"}).union(
     _IMPORTERS, _EXECUTORS, _UNPICKLERS, _GLOBALS_READERS, _DOC_READERS, _SOURCE_READERS
@@ -87,7 +94,10 @@ class Constructs:
 
     def imported(self, module: str, name: str) -> None:
         """Take note of an import of a module, or of a name in it that may be a submodule."""
-        (self.found.imports_later if self.later else self.found.imports_now).add((module, name))
+        if self.later:
+            self.found.imports_later.add((module, name))
+        else:
+            self.found.imports_now[module, name] = None
 
     def construct(self, node: ast.AST, text: str, reach: str = ANYTHING) -> None:
         """Take note of a dynamic construct."""
@@ -159,11 +169,19 @@ class Constructs:
         elif called == "instantiate" and node.args:
             if not isinstance(node.args[0], (ast.Attribute, ast.Subscript, ast.Dict)):
                 self.construct(node, "instantiate(…)", HANDED)
+        elif called in _RESOURCE_READERS and node.args:
+            package = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+            if isinstance(package, str) and all(part.isidentifier() for part in package.split(".")):
+                self.imported(package, "")
         elif called in _METADATA_READERS and node.args:
             self.asked_for(node.args[0])
         elif called in ("getenv", "get", "setdefault", "pop") and node.args and is_environ(node.func):
             self.variable(node.args[0])
         for keyword in node.keywords:
+            if keyword.arg == "allow_pickle" and not (
+                isinstance(keyword.value, ast.Constant) and not keyword.value.value
+            ):
+                self.construct(node, "allow_pickle=…", LOADED)
             if keyword.arg == "_target_" or (called in _LOCATORS and keyword.arg == "path"):
                 self.computed(keyword.value, f"{called}({keyword.arg}=…)")
         if self.is_package and called not in _HARMLESS_TAKERS:
@@ -210,8 +228,8 @@ class Constructs:
                     self.construct(node, "_target_: …")
         if "-m" in value:
             self.found.files.update(programs_named(value))
-        if value.startswith("python"):
-            self.found.starts_python = " " in value
+        if "python" in value and _PYTHON.match(value):
+            self.found.starts_python = True
         if "." in value or ":" in value:
             self.found.strings.update(dotted_names(value))
             self.found.files.update(python_files(value))

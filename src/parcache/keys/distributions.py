@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from importlib import metadata
@@ -21,6 +21,8 @@ _NAME_HEADER = re.compile(r"(?mi)^Name:(.+)$")
 _VERSION_HEADER = re.compile(r"(?mi)^Version:(.+)$")
 _REQUIREMENT_HEADER = re.compile(r"(?mi)^Requires-Dist:(.+(?:\n[ \t].*)*)$")
 _FIRST_PART = re.compile(r'(?m)^"?(?:\./)*([^/,\n]+)(/?)')  # of a RECORD's rows: path,digest,size
+# Importing these changes nothing for code that does not use them; of others that is not known: many register something.
+INERT: Final = frozenset({"numpy", "scipy", "tqdm", "yaml"})
 # parcache's own version must not invalidate anybody's results: the recipe version stands for it.
 _OWN = "parcache"
 

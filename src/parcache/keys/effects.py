@@ -36,6 +36,7 @@ from parcache.keys.foreign import (
 from parcache.keys.modules import Module
 from parcache.keys.resolution import Names, Place, Target
 from parcache.keys.specials import OTHERS, REVEALING, Specials
+from parcache.keys.states import LOOKS, States
 from parcache.keys.units import Unit
 
 _CONFIG_STORE: Final = "ConfigStore.instance"
@@ -57,6 +58,7 @@ class Effects:
     def __init__(self, names: Names) -> None:
         self._names = names
         self._specials = Specials(names)
+        self._states = States(names)
         self._calm: dict[tuple[Module, str], int] = {}
         self._fresh: dict[tuple[Module, str], bool] = {}
         self._announced: dict[tuple[Module, str], bool] = {}
@@ -72,7 +74,9 @@ class Effects:
             if found is None:
                 return Effect(True, ())
             adds += found
-        return Effect(False, tuple(dict.fromkeys(adds)))
+        return Effect(
+            False, tuple(dict.fromkeys(namesake for binding in adds for namesake in self._states.namesakes(*binding)))
+        )
 
     def _judge(self, module: Module, now: Now) -> list[tuple[Module, str]] | None:
         """Return what a happening adds to, or None where it acts."""
@@ -144,8 +148,10 @@ class Effects:
             if target.name == "type" and self._makes_a_subclass(module, now):
                 return None
             if target.name not in INCURIOUS:
-                return self._handed_over(module, now.given, to_builtin=True)
-            return None if target.name not in UNMOVED and self._is_entered(module, now.given) else []
+                found = self._handed_over(module, now.given, to_builtin=True)
+            else:
+                found = None if target.name not in UNMOVED and self._is_entered(module, now.given) else []
+            return found if found is None or target.name in LOOKS else [*found, *self._states.used_up(module, now)]
         if target.place is Place.FOREIGN:
             if target.name.endswith(_CONFIG_STORE):
                 return []
@@ -157,14 +163,15 @@ class Effects:
             is_called = now.style == "called" or (target.name == "functools.partial" and "()" in now.given)
             if KEEPERS.match(target.name) and not is_called:
                 return None if WALKERS.match(target.name) and self._is_entered(module, now.given) else []
-            return self._handed_over(module, now.given)
+            found = self._handed_over(module, now.given)
+            return None if found is None else [*found, *self._states.used_up(module, now)]
         if target.place is not Place.BINDING or target.module is None:
             return None
         where = target.module, target.name
         if not target.rest:
             depth = 2 if now.style or "()" in now.given else 1
             is_calm = not is_statement and now.style != "nested" and self._calm_depth(*where) >= depth
-            return [] if is_calm and not self._is_entered(module, now.given) else None
+            return self._states.used_up(module, now) if is_calm and not self._is_entered(module, now.given) else None
         return self._method(module, target, now)
 
     def _given(self, module: Module, now: Now) -> list[tuple[Module, str]] | None:

@@ -67,7 +67,7 @@ class Found:
         self.absolute: set[tuple[str, str]] = set()  # (module, chain in it), by imports inside functions
         self.aliases: list[tuple[str, str, str]] = []  # (name, module, attribute or "")
         self.stars: list[str] = []
-        self.imports_now: set[tuple[str, str]] = set()  # (module, name in it or "")
+        self.imports_now: dict[tuple[str, str], None] = {}  # (module, name in it or ""), as they come
         self.imports_later: set[tuple[str, str]] = set()
         self.now: list[Now] = []
         self.strings: set[str] = set()

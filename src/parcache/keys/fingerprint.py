@@ -5,6 +5,7 @@
 - the task's identity (``parcache.keys.task``);
 - of each executed module the normal forms of its reached units (``parcache.keys.closure``): those whose place among the
   others matters in their order, the others sorted;
+- the order in which they are executed, as far as it can matter (``parcache.keys.timeline``);
 - what the names lead to by which one module's code reaches another's (``references``);
 - the versions of the distributions reached, and the imports that led nowhere (installing such a module changes what the
   code does).
@@ -188,6 +189,8 @@ class Fingerprinter:
 
     def _assemble(self, closure: Closure) -> tuple[Details, list[Any]]:
         """Return what a walk has found, and the forms that count."""
+        from parcache.keys.timeline import orders
+
         detail = self._detail(closure)
         forms: list[Any] = []
         definitions: list[Definition] = []
@@ -211,6 +214,7 @@ class Fingerprinter:
                     definitions.append(Definition(source.module, unit.name, source.path, unit.lines, form))
             if placed or loose:
                 forms.append([source.module, sorted(table.futures), placed, sorted(loose)])
+        forms.append(orders(closure, sees_order=detail >= _Detail.ORDER))
         dynamic = tuple(sorted(set(closure.breadth.constructs)))
         for construct in dynamic:
             log.debug("dynamic: %s; counting all that it may mean", construct)

@@ -15,15 +15,21 @@ paths (``ROOT = Path(__file__).parent`` must not bind results to a folder).
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import inspect
 import os
+import re
 import sys
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import PosixPath, PurePosixPath
 from types import (
     CodeType,
     FunctionType,
     GetSetDescriptorType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodType,
     ModuleType,
@@ -44,6 +50,16 @@ TOLD_BY_REPR: Final = frozenset(
     {"decimal.Decimal", "fractions.Fraction", "uuid.UUID"}
     | {f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")}
 )
+_SUBCLASSED: Final[tuple[Any, ...]] = (int, float, str, bytes)
+_OTHER_FORMS: Final[dict[type, Callable[[Any], Any]]] = {
+    **dict.fromkeys((PosixPath, PurePosixPath), str),
+    collections.deque: list,
+    bytearray: bytes,
+    MappingProxyType: dict,
+    range: repr,
+    re.Pattern: lambda pattern: [pattern.pattern, pattern.flags],
+}
+_PROXIES: Final = (weakref.ProxyType, weakref.CallableProxyType)
 _NAMESPACES: Final = frozenset({"types.SimpleNamespace", "argparse.Namespace"})
 _CONFIGS: Final = frozenset({"omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig"})
 _DESCRIPTORS: Final = (MemberDescriptorType, GetSetDescriptorType)
@@ -100,6 +116,8 @@ class _Walk:
 
     def found(self, name: str, value: Any) -> None:
         """Take what a name stands for: note plain data, walk code, and look for both in what holds them."""
+        if not _is_what_it_is(value):
+            return
         if isinstance(value, FunctionType):
             self._placed(name, value)
         if (
@@ -117,15 +135,20 @@ class _Walk:
     def _inside(self, name: str, value: Any) -> None:
         """Look for what counts in something that is no plain data as a whole."""
         if isinstance(value, dict):
-            for key, item in list(dict.items(value)):
-                if type(key) in _LEAVES:
-                    self.found(f"{name}[{key!r}]", item)
+            forms = [_key(key) for key in list(value)]
+            self._note(f"{name}.<keys>", encode([None if form is _NOT_PLAIN else [form] for form in forms]))
+            for form, item in zip(forms, list(dict.values(value)), strict=False):
+                if form is not _NOT_PLAIN:
+                    self.found(f"{name}[{form!r}]", item)
         elif isinstance(value, (list, tuple)):
             for number, item in enumerate(list(value)):
                 self.found(f"{name}[{number}]", item)
         if _is_first_party(type(value).__module__):
             self.callable(type(value), f"{name}.__class__")
-            for attribute, item in sorted((_held(value, "__dict__") or {}).items()):
+            for base in _SUBCLASSED:
+                if isinstance(value, base):
+                    self._note(f"{name}.<{base.__name__}>", encode(base.__getnewargs__(value)[0]))
+            for attribute, item in sorted(_attributes(value), key=_text):
                 self.found(f"{name}.{attribute}", item)
 
     def _placed(self, name: str, function: FunctionType) -> None:
@@ -166,7 +189,9 @@ class _Walk:
                 continue
             value = function.__globals__[name]
             self.found(f"{logical_name(module)}.{name}", value)
-            if isinstance(value, ModuleType) and _is_first_party(value.__name__, getattr(value, "__file__", None)):
+            if issubclass(type(value), ModuleType) and _is_first_party(
+                value.__name__, getattr(value, "__file__", None)
+            ):
                 for attribute in sorted(names & vars(value).keys()):
                     if not attribute.startswith("__"):
                         self.found(f"{logical_name(value.__name__)}.{attribute}", vars(value)[attribute])
@@ -184,6 +209,13 @@ class _Walk:
         if callable(wrapped):
             self.callable(wrapped, f"{own}.__wrapped__")
 
+    def _module(self, module: ModuleType, names: set[str]) -> None:
+        if not _is_first_party(module.__name__, getattr(module, "__file__", None)):
+            return
+        for attribute in sorted(names & vars(module).keys()):
+            if not attribute.startswith("__"):
+                self.found(f"{logical_name(module.__name__)}.{attribute}", vars(module)[attribute])
+
     def _class(self, cls: type) -> None:
         for base in cls.__mro__:
             if not _is_first_party(base.__module__):
@@ -195,6 +227,32 @@ class _Walk:
                     self.callable(inner, f"{qualified_name(base)}.{name}")
                 elif not name.startswith("__"):
                     self.found(f"{qualified_name(base)}.{name}", member)
+
+
+def _attributes(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield what an instance holds, in its ``__dict__`` and in slots, without asking its class for anything."""
+    held = _held(value, "__dict__")
+    if type(held) is dict:
+        yield from held.items()
+    for base in type(value).__mro__:
+        for name, member in vars(base).items():
+            if type(member) is MemberDescriptorType:
+                with suppress(AttributeError):  # an empty slot
+                    yield name, member.__get__(value)
+
+
+def _is_what_it_is(value: Any) -> bool:
+    """Tell whether a value can be asked for its class: what a weak proxy stands for may be gone."""
+    if type(value) in _PROXIES:
+        return False
+    try:
+        return isinstance(value.__class__, type)
+    except Exception:
+        return False
+
+
+def _text(item: tuple[Any, Any]) -> str:
+    return str(item[0])  # an object's __dict__ takes keys of any type
 
 
 def _held(value: Any, name: str) -> Any:
@@ -251,26 +309,42 @@ def _plain(value: Any, depth: int) -> Any:
         return array
     if depth > _MAX_DEPTH:
         return _NOT_PLAIN
+    if kind in _OTHER_FORMS:
+        return [kind.__name__, _plain(_OTHER_FORMS[kind](value), depth + 1)]
     if known in _CONFIGS:
         try:
             return _plain([known, sys.modules["omegaconf"].OmegaConf.to_container(value, resolve=False)], depth + 1)
         except Exception:
             return _NOT_PLAIN
     if known in _NAMESPACES:
-        return _plain([known, dict(sorted(vars(value).items()))], depth + 1)
+        return _plain([known, dict(sorted(vars(value).items(), key=_text))], depth + 1)
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _plain([qualified_name(kind), *tuple.__iter__(value)], depth + 1)
     if kind is collections.OrderedDict:
         return _plain([kind.__qualname__, *map(list, value.items())], depth + 1)
     if kind is dict:
-        pairs = [[_plain(key, depth + 1), _plain(item, depth + 1)] for key, item in value.items()]
+        pairs = [[_key(key, depth + 1), _plain(item, depth + 1)] for key, item in value.items()]
         return _NOT_PLAIN if _has_foreign(pairs) else ["dict", pairs]
     if kind in _CONTAINERS:
-        items = [_plain(item, depth + 1) for item in value]
+        of_item = _key if kind in (set, frozenset) else _plain
+        items = [of_item(item, depth + 1) for item in value]
         if any(item is _NOT_PLAIN for item in items):
             return _NOT_PLAIN
         return [kind.__name__, sorted(map(encode, items)) if kind in (set, frozenset) else items]
     return _NOT_PLAIN
+
+
+def _key(value: Any, depth: int = 0) -> Any:
+    """Return the plain form of a key of a dict or a member of a set: of an enum's member or a dataclass as well."""
+    form = _plain(value, depth)
+    if form is not _NOT_PLAIN or depth > _MAX_DEPTH:
+        return form
+    if isinstance(value, enum.Enum):
+        return [qualified_name(type(value)), _held(value, "_name_")]
+    if "__dataclass_fields__" not in vars(type(value)):
+        return _NOT_PLAIN
+    held = {name: _key(item, depth + 1) for name, item in sorted(_attributes(value), key=_text)}
+    return _NOT_PLAIN if _NOT_PLAIN in held.values() else [qualified_name(type(value)), held]
 
 
 def _has_foreign(pairs: list[list[Any]]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import site
 import sys
 import sysconfig
@@ -312,6 +313,10 @@ def _may_be_imported(entry: os.DirEntry[str]) -> bool:
     return name.isidentifier() and name != "__pycache__" and _is_folder(entry)
 
 
+_BEGINS_A_NAME: Final = re.compile(r"\w")
+_OF_A_RUN: Final = re.compile(r"\d[\d_.:T-]*$")  # a job's number, a date, a time: there are many, and no code in them
+
+
 def _importable(root: str, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield (dotted name, file) of what can be imported from below a folder, in a fixed order.
 
@@ -323,7 +328,7 @@ def _importable(root: str, prefix: str = "") -> Iterator[tuple[str, str]]:
         return
     for entry in entries:
         if _is_folder(entry):
-            if entry.name in _SKIPPED_FOLDERS or not (entry.name[0].isalpha() or entry.name[0] == "_"):
+            if entry.name in _SKIPPED_FOLDERS or not _BEGINS_A_NAME.match(entry.name) or _OF_A_RUN.match(entry.name):
                 continue
             if any(os.path.exists(os.path.join(entry.path, mark)) for mark in ("pyvenv.cfg", _JOB_FOLDER)):
                 continue
@@ -331,7 +336,7 @@ def _importable(root: str, prefix: str = "") -> Iterator[tuple[str, str]]:
             if os.path.exists(init):
                 yield prefix + entry.name, init
             yield from _importable(entry.path, f"{prefix}{entry.name}.")
-        elif entry.name.endswith((".py", ".pyc", *EXTENSION_SUFFIXES)):
+        elif entry.name.endswith((".py", ".pyc", *EXTENSION_SUFFIXES)) and entry.is_file():
             stem = entry.name.split(".")[0]
             if stem and stem != "__init__":
                 yield prefix + stem, entry.path

@@ -52,6 +52,7 @@ class Names:
         self.finder = finder
         self._table = table
         self._known: dict[tuple[Module, str], tuple[Target, ...]] = {}
+        self.used: set[tuple[Module, str]] = set()  # names that imports bind and that something was looked up by
 
     def table(self, module: Module) -> Table:
         """Return a module's table; an empty one for a namespace package."""
@@ -117,6 +118,7 @@ class Names:
                 place = Target(Place.BINDING, module, root, tuple(rest.split(".")) if rest else ())
                 found.append((number, place))
         for number, imported, attribute in table.aliases.get(root, ()):
+            self.used.add((module, root))
             found += [(number, target) for target in self._through(imported, _joined(attribute, rest))]
         for number, star in table.stars:
             for target in self._through(star, chain):

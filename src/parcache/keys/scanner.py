@@ -21,10 +21,11 @@ from parcache.keys.scopes import Scope, Scopes
 class Scanner(Constructs):
     """Walks a statement, and takes note of what it refers to and does."""
 
-    def __init__(self, module: str, is_package: bool, statement: ast.stmt) -> None:
+    def __init__(self, module: str, is_package: bool, statement: ast.stmt, never: frozenset[str]) -> None:
         super().__init__(module, is_package)
         self.scopes = Scopes(self.found)
         self.statement = statement
+        self.never = never  # conditions that never hold
         self.quiet = 0  # inside what is evaluated now, but whose order cannot matter: annotations, bases
         self.annotating = False  # inside an annotation
 
@@ -171,6 +172,8 @@ def _name(scanner: Scanner, node: ast.Name) -> None:
     else:
         scanner.load(name)
     if name in NOTABLE:
+        if name in ("locals", "vars"):
+            scanner.scopes.read_whole()
         scanner.constructs_of_name(node)
 
 

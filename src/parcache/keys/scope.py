@@ -89,8 +89,11 @@ class Rules:
         return not self.is_excluded(path)
 
     def is_listed(self, path: str) -> bool:
-        """Tell whether the names in a folder that counts do."""
-        return path == self._root or path.rpartition("/")[2] not in UNLISTED_FOLDERS
+        """Tell whether the names in a folder that counts do: not in what earlier runs have made, however deep."""
+        if path == self._root:
+            return True
+        inside = relative(path, self._root)
+        return UNLISTED_FOLDERS.isdisjoint((inside if inside != path else path.rpartition("/")[2]).split("/"))
 
     def is_excluded(self, path: str) -> bool:
         """Tell whether the user has excluded a path."""

@@ -13,7 +13,9 @@ from parcache.keys.findings import Found
 class Scope:
     """One scope: ``kind`` is ``module``, ``function``, ``class`` or ``comprehension``."""
 
-    __slots__ = ("binds", "certain", "deferred", "globals", "imports", "kind", "loads", "made", "nonlocals")
+    __slots__ = (
+        *("binds", "certain", "deferred", "globals", "imports", "is_read_whole", "kind", "loads", "made", "nonlocals"),
+    )
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -27,6 +29,7 @@ class Scope:
         self.made: dict[str, bool] = {}
         self.nonlocals: set[str] = set()
         self.imports: dict[str, list[tuple[str, str]]] = {}
+        self.is_read_whole = False  # by a computed name: ``locals()``
 
 
 class Scopes:
@@ -53,6 +56,9 @@ class Scopes:
         """Close a scope; hand what it does not bind to those around it."""
         scope = self._open.pop()
         self.top = self._open[-1]
+        if scope.kind == "class" or scope.is_read_whole:
+            for targets in scope.imports.values():  # attributes of the class, read by way of an instance
+                self._through(targets, "")
         out = scope.loads | scope.deferred if scope.kind == "class" else self._unbound(scope)
         # A class's names are not seen by the functions in it.
         if self.top.kind == "class" and scope.kind != "class":
@@ -100,6 +106,11 @@ class Scopes:
         else:
             self.top.imports.setdefault(name, []).append((module, attribute))
         self.bind(name)
+
+    def read_whole(self) -> None:
+        """Take note that any name of a scope inside the statement may be read."""
+        for scope in self._open[1:]:
+            scope.is_read_whole = True
 
     def is_local(self, name: str) -> bool:
         """Tell whether a name that code reads now is bound by a scope inside the statement."""

@@ -12,22 +12,17 @@ from parcache.keys.constructs import RENAMED_WITH_CARE
 from parcache.keys.definitions import annotation
 from parcache.keys.dotted import absolute_module
 from parcache.keys.findings import Found, Now, handed, sources
+from parcache.keys.never import is_one_of
 from parcache.keys.scanner import HANDLERS, Scanner, children
 
 
-def scan(statement: ast.stmt, module: str, is_package: bool) -> Found:
-    """Return what a module-level statement refers to and does.
+def scan(statement: ast.stmt, module: str, is_package: bool, never: frozenset[str] = frozenset()) -> Found:
+    """Return what a module-level statement refers to and does. ``never`` are the conditions that never hold.
 
     Raises:
         RecursionError: It is nested too deeply to be walked.
     """
-    return Scanner(module, is_package, statement).scan()
-
-
-def is_type_checking(test: ast.expr) -> bool:
-    """Tell whether a condition is ``TYPE_CHECKING``: what hangs on it never runs."""
-    name = test.id if isinstance(test, ast.Name) else test.attr if isinstance(test, ast.Attribute) else ""
-    return name == "TYPE_CHECKING"
+    return Scanner(module, is_package, statement, never).scan()
 
 
 def _import(scanner: Scanner, node: ast.Import) -> None:
@@ -70,6 +65,8 @@ def _nonlocal(scanner: Scanner, node: ast.Nonlocal) -> None:
 
 def _assign(scanner: Scanner, node: ast.Assign) -> None:
     _member(scanner, node.targets, node.value)
+    if node.value.__class__ is ast.GeneratorExp and not scanner.later:
+        scanner.found.now.append(Now("call", "iter"))
     scanner.visit(node.value)
     for target in node.targets:
         if target.__class__ is ast.Name:  # as most are
@@ -147,7 +144,7 @@ def _with(scanner: Scanner, node: ast.With | ast.AsyncWith) -> None:
 
 
 def _if(scanner: Scanner, node: ast.If) -> None:
-    if is_type_checking(node.test):
+    if scanner.never and is_one_of(node.test, scanner.never):
         _branches(scanner, node.orelse)
         return
     scanner.enters(node.test)

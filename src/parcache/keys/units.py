@@ -21,8 +21,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from parcache.keys.calm import are_names_plain, calm_depth
 from parcache.keys.canonical import digest, encode
 from parcache.keys.findings import ANYTHING, Dynamic, Found, Now
+from parcache.keys.never import is_one_of, never_true
 from parcache.keys.normal_form import normal_form
-from parcache.keys.statements import is_type_checking, scan
+from parcache.keys.statements import scan
 
 # A source that takes more frames to walk is too deep; Python itself compiles little that does.
 _FRAMES: Final = 1000
@@ -138,7 +139,8 @@ def tabulate(data: bytes, module: str, is_package: bool) -> Table:
         return Table((), lines, is_whole=True)  # Python cannot import it either
     try:
         with _room():
-            scanned = [(*item, scan(item[0], module, is_package)) for item in _statements(tree.body)]
+            never = never_true(data, tree)
+            scanned = [(*item, scan(item[0], module, is_package, never)) for item in _statements(tree.body, never)]
             # Where such a name means something else, nothing is known to be calm.
             binds = {name for _, _, found in scanned for name in found.binds}
             calms = are_names_plain(binds, [alias for _, _, found in scanned for alias in found.aliases])
@@ -175,7 +177,7 @@ def _too_deep(tree: ast.Module, module: str, is_package: bool, lines: int) -> Ta
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             one = scan(node, module, is_package)
-            found.imports_now |= one.imports_now
+            found.imports_now.update(one.imports_now)
             found.stars += one.stars
             found.modules |= {name for name, _ in one.imports_now}
     found.dynamic.append(Dynamic(0, "source nested too deeply to be followed", ANYTHING))
@@ -183,15 +185,15 @@ def _too_deep(tree: ast.Module, module: str, is_package: bool, lines: int) -> Ta
     return Table([unit], lines, is_whole=True)
 
 
-def _statements(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, bool]]:
+def _statements(body: list[ast.stmt], never: frozenset[str]) -> Iterator[tuple[ast.stmt, bool]]:
     """Yield a module's statements, and whether each runs in a program only."""
     for number, statement in enumerate(body):
         if isinstance(statement, ast.If) and _is_main_guard(statement.test):
             if statement.body:
                 yield ast.copy_location(ast.If(statement.test, statement.body, []), statement), True
-            yield from _statements(statement.orelse)
-        elif isinstance(statement, ast.If) and is_type_checking(statement.test):
-            yield from _statements(statement.orelse)
+            yield from _statements(statement.orelse, never)
+        elif isinstance(statement, ast.If) and is_one_of(statement.test, never):
+            yield from _statements(statement.orelse, never)
         elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             if number == 0 and isinstance(statement.value.value, str):
                 yield statement, False  # the module's docstring
@@ -243,7 +245,7 @@ def _from(found: Found, name: str, kind: str, lines: tuple[int, int], forms: tup
         _in_order(found.absolute),
         tuple(found.aliases),
         tuple(found.stars),
-        _in_order(found.imports_now),
+        tuple(found.imports_now),
         _in_order(found.imports_later),
         tuple(dict.fromkeys(found.now)),
         _in_order(found.strings),

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from parcache.progress.canvas import LiveRow
 from parcache.progress.snapshot import RunningJob, Snapshot
-from parcache.progress.text import counts, pace
+from parcache.progress.text import counts, idle, pace
 
 # Jobs that run, beside the bar and the counts.
 MOST_JOBS: Final = 6
@@ -65,7 +65,8 @@ class Painter:
 
     def last(self, snapshot: Snapshot, width: int) -> list[LiveRow]:
         """Return the lines that are left of a batch that is over."""
-        return self._rows([self._bar(snapshot, 0, width), self._counts(snapshot._replace(left_s=None), 0)], width)
+        over = snapshot._replace(left_s=None, waiting=0)
+        return self._rows([self._bar(snapshot, 0, width), self._counts(over, 0)], width)
 
     def _bar(self, snapshot: Snapshot, running: int, width: int) -> Text:
         before = f"{snapshot.concluded}/{snapshot.total} "
@@ -91,7 +92,7 @@ class Painter:
         for each in counts(snapshot):
             line.append(", " if line.plain else "")
             line.append(each, style=_STYLES.get(each.rpartition(" ")[2], ""))
-        rest = [f"{running} running"] if running else []
+        rest = [f"{running} running"] if running else idle(snapshot, running)
         rest += pace(snapshot)
         if line.plain and rest:
             line.append("; ")

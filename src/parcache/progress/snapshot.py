@@ -19,7 +19,7 @@ class Snapshot(NamedTuple):
 
     ``completed`` and ``failed`` count jobs that ran to their end, ``retried`` runs that were done again, ``duplicates``
     jobs that a twin's result has served by now; those still to be served are ``waiting``. ``left_s`` is None while
-    nothing is known to estimate it from.
+    nothing is known to estimate it from, and while nothing runs.
     """
 
     total: int

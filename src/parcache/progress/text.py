@@ -56,6 +56,11 @@ def counts(snapshot: Snapshot) -> list[str]:
     return [f"{number} {word}" for number, word in found if number]
 
 
+def idle(snapshot: Snapshot, running: int) -> list[str]:
+    """Return how many jobs wait where none runs: nothing else tells that the batch is not at its end."""
+    return [f"{snapshot.waiting} waiting"] if snapshot.waiting and not running else []
+
+
 def pace(snapshot: Snapshot) -> list[str]:
     """Return how fast it goes and when it will be done, as far as that is known."""
     found = [rate(snapshot.jobs_per_s)]
@@ -66,7 +71,8 @@ def pace(snapshot: Snapshot) -> list[str]:
 
 def plain_line(snapshot: Snapshot) -> str:
     """Return one moment of a batch as one line."""
-    parts = [", ".join(counts(snapshot)), ", ".join([f"{len(snapshot.running)} running", *pace(snapshot)])]
+    now = [f"{len(snapshot.running)} running", *idle(snapshot, len(snapshot.running))]
+    parts = [", ".join(counts(snapshot)), ", ".join([*now, *pace(snapshot)])]
     return f"{snapshot.concluded}/{snapshot.total} jobs: {'; '.join(part for part in parts if part)}"
 
 

@@ -2,7 +2,8 @@
 
 A module that reads a table when it is imported does so once in a process, and every job that runs there afterwards
 may use it. So what was read during an import, by whichever job, and while a worker took up its work, counts for every
-later job of the process: with the content that it had then, wherever the file has gone since.
+later job of the process: with the content that it had then, wherever the file has gone since. So does what a job read
+that has left something in memory: the next one may find it there.
 
 Several jobs may be in flight in one process: what one of them reads in an import counts for those as well that end
 before it does.
@@ -13,10 +14,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from parcache.keys.code import Source
 from parcache.keys.digests import Digester
@@ -36,6 +37,7 @@ from parcache.keys.scope import Rules, Scope, is_below, rules_of
 from parcache.model import Input, Watched
 from parcache.run import recorder
 from parcache.run.recorder import Recording
+from parcache.run.retained import Retained
 from parcache.store.store import Store
 
 
@@ -53,8 +55,8 @@ _LEAST_S: Final = 10.0
 UNWATCHED: Final = Read(Watched(is_watched=False).pack())
 
 
-class _Imported:
-    """What the modules of this process have read, by absolute path."""
+class _Shared:
+    """What the modules of this process have read, and the jobs that have left something in memory, by absolute path."""
 
     def __init__(self) -> None:
         self.inputs: dict[str, Input] = {}
@@ -64,16 +66,21 @@ class _Imported:
         """Take up what was read at these paths, as it is now."""
         whole = recording.sightings()
         seen = {path: sighting for path, sighting in whole.seen.items() if path in paths}
-        taken = take(Sightings(seen, whole.made, whole.written), rules, digester)
+        self.take_up(take(Sightings(seen, whole.made, whole.written), rules, digester))
+
+    def take_up(self, taken: Taken) -> None:
+        """Take up what was read."""
         for each in taken.inputs:
             known = self.inputs.setdefault(each.path, each)
-            if not is_alike(known, each):
+            if not _goes_on(known, each):
                 self.changed.add(each.path)
         self.changed.update(taken.changed)
 
 
-_imported = _Imported()
-_lock: Final = threading.RLock()  # of what modules have read
+_shared = _Shared()
+_running: set[Reading] = set()
+_lock: Final = threading.RLock()  # of both
+_retained: Final = Retained()
 _digesters: dict[Store, Digester] = {}
 
 
@@ -91,7 +98,7 @@ def taking_up() -> Iterator[None]:
         with _lock:
             recording.stop()
             if recording.seen:
-                _imported.add(recording, rules_of(Scope(os.getcwd())), Digester(), set(recording.seen))
+                _shared.add(recording, rules_of(Scope(os.getcwd())), Digester(), set(recording.seen))
 
 
 class Reading:
@@ -119,18 +126,29 @@ class Reading:
         self._sources = sources
         self._stamps: dict[str, str] = {}
         self._recording = Recording(boundary)
+        self._task: Callable[..., Any] = print
+        self._since = 0
 
-    def start(self) -> None:
+    def start(self, task: Callable[..., Any]) -> None:
         """Begin, just before the task function is called."""
         if self._named:
             self._stamps = stamps_of(self._named, self._rules)
+        self._task = task
+        self._since = _retained.begin(task)
+        with _lock:
+            _running.add(self)
         self._recording.start()
 
     def stop(self) -> None:
-        """End, however the task function has ended; what its imports have read stays."""
+        """End, however the task function has ended; what its imports have read stays, and what is kept in memory."""
         with _lock:  # in one step: a job that ends in between would find it in neither place
             self._recording.stop()
             _keep_imported(self._recording, Scope(self._scope.root, self._scope.store), self._digester())
+            reading = [each for each in _running if each._recording.seen]
+            if reading and _retained.has_changed(self._task, self._since):
+                for each in reading:
+                    _shared.take_up(each._own_inputs(time.perf_counter() + _LEAST_S))
+            _running.discard(self)
 
     def result(self, run_time_s: float = 0.0) -> Read:
         """Return what the job read in its time; its files are read again now, those that have not been before."""
@@ -138,14 +156,14 @@ class Reading:
         if recording.failed:
             return Read(refusal=f"what its jobs read could not be recorded ({recording.failed})")
         with _lock:
-            nothing_imported = not _imported.inputs and not _imported.changed
-        if nothing_imported and not recording.seen and not self._named:
+            nothing_shared = not _shared.inputs and not _shared.changed
+        if nothing_shared and not recording.seen and not self._named:
             return _nothing(self._scope)
         own = self._own_inputs(time.perf_counter() + max(_LEAST_S, _SHARE * run_time_s))
-        imported = self._imported_inputs()
+        shared = self._shared_inputs()
         by_path = {each.path: each for each in own.inputs}
-        torn = [each.path for each in imported.inputs if not is_alike(by_path.get(each.path, each), each)]
-        taken = [own, imported]
+        torn = [each.path for each in shared.inputs if not _goes_on(each, by_path.get(each.path, each))]
+        taken = [shared, own]
         if self._named:
             taken.append(take_named(self._named, self._stamps, self._rules, self._digester()))
         changed = [*torn, *(path for part in taken for path in part.changed)]
@@ -166,13 +184,13 @@ class Reading:
         seen = {path: sighting for path, sighting in whole.seen.items() if path not in left_out}
         return take(Sightings(seen, whole.made, whole.written), self._rules, self._digester(), self._own, until_s)
 
-    def _imported_inputs(self) -> Taken:
+    def _shared_inputs(self) -> Taken:
         def counts(path: str) -> bool:
             return self._rules.counts(path) and not is_below(path, self._own)
 
         with _lock:
-            inputs = tuple(each for path, each in _imported.inputs.items() if counts(path))
-            return Taken(inputs, tuple(path for path in sorted(_imported.changed) if counts(path)))
+            inputs = tuple(each for path, each in _shared.inputs.items() if counts(path))
+            return Taken(inputs, tuple(path for path in sorted(_shared.changed) if counts(path)))
 
     def _digester(self) -> Digester:
         found = _digesters.get(self._store)
@@ -182,19 +200,26 @@ class Reading:
 
 
 @contextmanager
-def reading_unstored(boundary: CodeType | None = None) -> Iterator[None]:
-    """Stand around a task function whose result is not stored: what its imports read counts for later jobs."""
+def reading_unstored(task: Callable[..., Any], boundary: CodeType | None = None) -> Iterator[None]:
+    """Stand around a task function whose result is not stored.
+
+    What its imports read counts for later jobs, and all that it reads where it leaves something in memory.
+    """
     if not recorder.is_on():
         yield
         return
     recording = Recording(boundary)
+    since = _retained.begin(task)
+    scope = Scope(os.getcwd())
     recording.start()
     try:
         yield
     finally:
         with _lock:
             recording.stop()
-            _keep_imported(recording, Scope(os.getcwd()), Digester())
+            _keep_imported(recording, scope, Digester())
+            if recording.seen and _retained.has_changed(task, since):
+                _shared.add(recording, rules_of(scope), Digester(), set(recording.seen))
 
 
 def _keep_imported(own: Recording, scope: Scope, digester: Digester) -> None:
@@ -205,7 +230,12 @@ def _keep_imported(own: Recording, scope: Scope, digester: Digester) -> None:
     found = [(own, own.imported), *recorder.imported_now()]
     if any(paths for _, paths in found):
         for recording, paths in found:
-            _imported.add(recording, rules_of(scope), digester, paths)
+            _shared.add(recording, rules_of(scope), digester, paths)
+
+
+def _goes_on(earlier: Input, later: Input) -> bool:
+    """Tell whether a later job has found a path as an earlier one has, or as that one has left it."""
+    return is_alike(earlier, later) or (bool(earlier.left) and earlier.left in (later.digest, later.left))
 
 
 def _nothing(scope: Scope) -> Read:

@@ -12,6 +12,8 @@ from parcache.progress.snapshot import RunningJob, Snapshot
 from parcache.run.marks import Mark
 
 _KEPT_TIMES = 1000
+# Between the end of a job and the start of the next there is a moment in which none runs.
+_PAUSE_S = 2.0
 
 
 class Status:
@@ -39,7 +41,7 @@ class Status:
         self._expected = expected
         self._capacity = capacity
         self._clock = clock
-        self._started_s = clock()
+        self._started_s = self._active_s = clock()
         self._times_s: list[float] = []
         self._duplicates = self._completed = self._failed = self._retried = 0
 
@@ -48,6 +50,7 @@ class Status:
         with self._lock:
             self._open.pop(number, None)
             self._completed += 1
+            self._active_s = self._clock()
             self._times_s.append(run_time_s)
             del self._times_s[:-_KEPT_TIMES]
 
@@ -56,6 +59,7 @@ class Status:
         with self._lock:
             self._open.pop(number, None)
             self._failed += 1
+            self._active_s = self._clock()
 
     def duplicate(self) -> None:
         """Count a job that another one's result serves."""
@@ -75,6 +79,9 @@ class Status:
             started = {mark.number: mark.started_s for mark in marks if mark.number in self._open}
             running = [RunningJob(number, self._open[number].overrides, at) for number, at in sorted(started.items())]
             concluded = self._hits + self._duplicates + self._completed + self._failed
+            if running:
+                self._active_s = now_s
+            # What waits for a scheduler, or for another sweep, may do so for days.
             left_s = time_left(
                 list(self._times_s),
                 [self._expected.get(number) for number in self._open if number not in started],
@@ -91,5 +98,5 @@ class Status:
                 tuple(running),
                 max(0, self._total - concluded - len(running)),
                 now_s - self._started_s,
-                left_s,
+                left_s if now_s - self._active_s < _PAUSE_S else None,
             )

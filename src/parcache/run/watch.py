@@ -44,11 +44,11 @@ class Watch:
 
     def call(self, task: Callable[[Any], Any], config: Any) -> Any:
         """Return ``task(config)``; publish the value before anybody else sees it."""
-        ticket, brief = self._ticket, self._brief
+        ticket, brief, own = self._ticket, self._brief, task
         if self._auditor is not None and brief is not None and brief.closure is not None:
             task = partial(self._audited, self._auditor, brief.closure, task)
         if ticket is None or brief is None:
-            with reading_unstored(_BOUNDARY):
+            with reading_unstored(own, _BOUNDARY):
                 return self._timed(task, config)
         sources = brief.sources
         watcher = witness.of_this_process()
@@ -59,7 +59,7 @@ class Watch:
         reading = None
         if brief.scope is not None:
             reading = Reading(brief.scope, brief.store, ticket.output_dir, ticket.named, sources or (), _BOUNDARY)
-            reading.start()
+            reading.start(own)
         seen = witness.NOTHING
         try:
             value = self._timed(task, config)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from parcache.backends.dask.quiet import without_main, without_terminal
+from parcache.backends.dask.refusals import is_of_jobs, keep_refusals, refusals
+from parcache.backends.dask.scratch import scratch_folder
 from parcache.backends.dask.settings import PREFIX, Settings, cluster_class, number_of_local_workers
 from parcache.errors import SettingError
 
@@ -26,13 +27,18 @@ def make_cluster(settings: Settings, when_closed: Callable[[Callable[[], None]],
         SettingError: It cannot be made of these settings.
     """
     kind, arguments = _kind_and_arguments(settings, when_closed)
+    # dask-jobqueue asks for them at the end of its constructor; what is refused then could not be told.
+    asked = arguments.pop("n_workers", None) if is_of_jobs(kind) else None
     try:
         with without_main(), without_terminal():
             cluster = kind(**arguments)
+            when_closed(lambda: _close(cluster))
+            keep_refusals(cluster)
+            if asked:
+                cluster.scale(asked)
     except Exception as error:
         expected = f"what {settings.target or 'distributed.LocalCluster'} takes ({_reason(error)})"
         raise SettingError(f"{PREFIX}.cluster", dict(settings.arguments), expected) from error
-    when_closed(lambda: _close(cluster))
     return cluster
 
 
@@ -46,7 +52,7 @@ def _kind_and_arguments(
         if isinstance(kind, type) and issubclass(kind, LocalCluster):
             arguments.setdefault("silence_logs", settings.log_level)
         return kind, arguments
-    folder = tempfile.TemporaryDirectory(prefix="parcache-dask-", ignore_cleanup_errors=True)
+    folder = scratch_folder()
     when_closed(folder.cleanup)
     adapt = settings.adapt
     return LocalCluster, {
@@ -80,16 +86,23 @@ def scale(cluster: Any, settings: Settings) -> None:
         raise SettingError(f"{PREFIX}.scale", None, f"a number of workers, or adapt: {settings.name} starts with none")
 
 
+def tell_script(cluster: Any) -> None:
+    """Log the job script of a cluster that has one."""
+    with suppress(Exception):
+        log.error("The job script of %s is:\n%s", type(cluster).__name__, cluster.job_script().rstrip())
+
+
 def state(cluster: Any) -> str:
     """Return what a cluster that has no workers is waiting for, in one line; its job script goes to the log."""
     if cluster is None:
         return "its scheduler answers, and knows no worker that could run them"
-    with suppress(Exception):
-        log.error("The job script of %s is:\n%s", type(cluster).__name__, cluster.job_script().rstrip())
+    tell_script(cluster)
     wanted = len(getattr(cluster, "worker_spec", None) or {})
     jobs = [getattr(worker, "job_id", None) for worker in dict(getattr(cluster, "workers", None) or {}).values()]
     names = [str(job) for job in jobs if job]
     told = f"it has been asked for {wanted}"
+    if reasons := refusals(cluster):
+        told += f", of which {len(reasons)} were refused ({reasons[-1]})"
     if names:
         told += f", as jobs {', '.join(names[:10])}"
         command = getattr(getattr(cluster, "job_cls", None), "submit_command", "")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from parcache.backends.dask import clusters, relay
+from parcache.backends.dask import clusters, dashboard, relay
+from parcache.backends.dask.address import find_scheduler
 from parcache.backends.dask.calls import Calls
 from parcache.backends.dask.quiet import quieten
 from parcache.backends.dask.settings import PREFIX, Settings
@@ -73,7 +74,9 @@ class Connection:
         self.watch = Watch(client, cluster, self.calls, self._settings)
         self._exits.callback(self.watch.stop)
         self.watch.start()
-        log.info("Dask dashboard: %s", client.dashboard_link)
+        with suppress(Exception):  # the link may have a form of the user's own, with variables that are not set
+            if dashboard.is_shown(client):
+                log.info("Dask dashboard: %s", client.dashboard_link)
 
     def close(self) -> None:
         """End what runs, and the cluster if it is ours. What has not ended fails."""
@@ -84,11 +87,9 @@ class Connection:
         from distributed import Client
 
         address = self._settings.address
-        target: dict[str, Any] = {"address": cluster or address}
-        if address is not None and address.endswith(".json"):
-            target = {"scheduler_file": address}
+        target = cluster if address is None else find_scheduler(address, _CONNECT_S)
         try:
-            client = Client(**target, set_as_default=False, timeout=_CONNECT_S)
+            client = Client(target, set_as_default=False, timeout=_CONNECT_S)
         except (OSError, ValueError, TypeError) as error:
             if cluster is not None:
                 raise

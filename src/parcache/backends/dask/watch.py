@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.dask import clusters
 from parcache.backends.dask.calls import Calls
+from parcache.backends.dask.refusals import refusal
 from parcache.backends.dask.settings import Settings
-from parcache.errors import NoDaskWorkerError
+from parcache.errors import DaskWorkersRefusedError, NoDaskResourcesError, NoDaskWorkerError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -79,7 +80,9 @@ class Watch:
                 self.workers, self.threads = len(found), sum(found.values())
                 self._calls.lose(set(found))
                 self._replace(len(found))
-                if await self._is_hopeless(found):
+                if not found and (told := refusal(self._cluster)):
+                    await self._give_up_refused(told)
+                elif await self._is_hopeless(found):
                     await self._give_up(len(found))
             except Exception as error:  # where the scheduler is gone, the calls are told
                 log.debug("The Dask cluster cannot be looked at: %s", error)
@@ -98,13 +101,14 @@ class Watch:
                 self._cluster.scale(wanted)
 
     async def _is_hopeless(self, found: Mapping[str, int]) -> bool:
-        """Tell whether calls have waited for too long for a worker that could execute them."""
-        waiting = [call for call in list(self._calls.calls.values()) if call.worker is None]
-        wanted = {name: amount for call in waiting for name, amount in call.resources.items()}
-        if not waiting or (found and not (wanted and not await self._has(wanted))):
+        """Tell whether calls have waited for too long for a worker that could execute one of them."""
+        calls = list(self._calls.calls.values())
+        waiting = [call for call in calls if call.worker is None]
+        is_of_use = len(waiting) < len(calls)  # some run: all would fail with those that wait
+        if not waiting or (found and (is_of_use or await self._has_any_of([call.resources for call in waiting]))):
             self._without_s = None
             return False
-        now_s, limit_s = self._clock(), self._settings.wait_s
+        now_s, limit_s = self._clock(), self._limit_s(found)
         self._without_s = now_s if self._without_s is None else self._without_s
         waited_s = now_s - self._without_s
         if waited_s > _SILENT_S and not self._has_told:
@@ -112,22 +116,41 @@ class Watch:
             log.info("Jobs wait for a worker of %s, %s", self._settings.name, _patience(limit_s))
         return limit_s is not None and waited_s > limit_s
 
-    async def _has(self, wanted: Mapping[str, float]) -> bool:
+    def _limit_s(self, found: Mapping[str, int]) -> float | None:
+        """Return how long to wait: not at all where workers are there that all others will be like."""
+        is_local = self._settings.is_ours and self._settings.target is None
+        return 0.0 if found and is_local else self._settings.wait_s
+
+    async def _has_any_of(self, wanted: list[Mapping[str, float]]) -> bool:
+        """Tell whether some worker has all resources that one of these takes."""
+        if not all(wanted):
+            return True
         try:
             told = await self._client.scheduler.identity(n_workers=-1)
         except TypeError:  # before 2025 there was no such argument
             told = await self._client.scheduler.identity()
         except Exception:
             return True
-        resources = [worker.get("resources", {}) for worker in told["workers"].values()]
-        return any(all(each.get(name, 0) >= amount for name, amount in wanted.items()) for each in resources)
+        present = [worker.get("resources", {}) for worker in told["workers"].values()]
+        return any(
+            all(each.get(name, 0) >= amount for name, amount in one.items()) for one in wanted for each in present
+        )
 
     async def _give_up(self, workers: int) -> None:
-        waited_s = self._settings.wait_s or 0.0
-        told = f"none of its {workers} workers has the resources that the jobs want"
-        if not workers:
+        name, waited_s = self._settings.name, self._settings.wait_s or 0.0
+        if workers:
+            waiting = [call for call in list(self._calls.calls.values()) if call.worker is None]
+            wanted = next((call.resources for call in waiting if call.resources), {})
+            taken = " ".join(f"{resource}={amount:g}" for resource, amount in wanted.items())
+            self._calls.fail_all(NoDaskResourcesError(name, workers, taken))
+        else:
             told = await asyncio.to_thread(clusters.state, self._cluster)
-        self._calls.fail_all(NoDaskWorkerError(self._settings.name, waited_s, told))
+            self._calls.fail_all(NoDaskWorkerError(name, waited_s, told))
+
+    async def _give_up_refused(self, told: str) -> None:
+        """Give up at once: what has been refused is not asked for again, whatever the time."""
+        await asyncio.to_thread(clusters.tell_script, self._cluster)
+        self._calls.fail_all(DaskWorkersRefusedError(self._settings.name, told))
 
 
 def _patience(limit_s: float | None) -> str:

@@ -16,18 +16,18 @@ from typing import Any, Final, TypeVar
 
 from parcache.backends.checkpoints import Listening
 from parcache.backends.child import new_setup
+from parcache.backends.owner import this_process
 from parcache.backends.protocol import About, Place
 from parcache.backends.slurm import settings as given
 from parcache.backends.slurm import visibility
 from parcache.backends.slurm.clusters import Cluster, connect
 from parcache.backends.slurm.fleet import Fleet
-from parcache.backends.slurm.logs import tidy
+from parcache.backends.slurm.logs import error_log, last_words, tidy
 from parcache.backends.slurm.others import Attached, Others
-from parcache.backends.slurm.owner import this_process
 from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Call, Closing, Spool
 from parcache.backends.slurm.watch import Sent, Watch
-from parcache.errors import NotVisibleError, SettingError, WorkerDiedError
+from parcache.errors import NotVisibleError, SettingError, SubmissionError, WorkerDiedError
 
 log = logging.getLogger("parcache")
 R = TypeVar("R")
@@ -81,6 +81,8 @@ class SlurmBackend:
         self._others: Others | None = None
         self._watch: Watch | None = None
         self._over = threading.Event()
+        self.refusal: SubmissionError | None = None
+        """Why nothing at all could be submitted."""
 
     @property
     def capacity(self) -> int:
@@ -113,6 +115,7 @@ class SlurmBackend:
         """
         self._initializer = initializer
         self._over.clear()  # it may be started again, for another batch
+        self.refusal = None
         self._numbers = 0
         if self._is_debug:
             initializer()
@@ -214,11 +217,15 @@ class SlurmBackend:
             return
         with self._lock:
             problems = self._fleet.man()
+            if not self._fleet.tasks and not self._watch.attached():
+                self.refusal = next((each for each in problems.values() if isinstance(each, SubmissionError)), None)
         self._watch.start()
         self._watch.give_up(problems)
 
     def running_s(self, future: Future[Any]) -> float | None:
         """Return for how long a call has been running (s)."""
+        if isinstance(future, Attached):
+            return future.running_s()
         return self._watch.running_s(future) if self._watch is not None and isinstance(future, Sent) else None
 
     def kill(self, future: Future[Any]) -> None:
@@ -234,6 +241,12 @@ class SlurmBackend:
             future, WorkerDiedError(None, "it was stopped before it started")
         ):
             self._spool.ask_to_end(future.call.number)
+
+    def complaints(self) -> str:
+        """Return the end of what the last task has written to its standard error."""
+        with self._lock:
+            tasks = [] if self._fleet is None else list(self._fleet.tasks)
+        return last_words(error_log(self._logs, tasks[-1])) if tasks else ""
 
     def stop(self, *, cancel: bool) -> None:
         """End the agents and delete the spool. With ``cancel``, end what runs and take back what waits."""

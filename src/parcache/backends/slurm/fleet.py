@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from parcache.backends.slurm import states
 from parcache.backends.slurm.agent import Orders
 from parcache.backends.slurm.clusters import Cluster, command_of
-from parcache.backends.slurm.logs import error_log, last_words, told_by
+from parcache.backends.slurm.logs import error_log, last_words, reason_in, told_by
 from parcache.backends.slurm.settings import Resources, Settings
 from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Spool
@@ -31,6 +31,8 @@ _UNSEEN_S: Final = 60.0
 # Slurm says this for a moment of what it is about to requeue.
 _MAY_COME_BACK: Final = frozenset({"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"})
 _REQUEUEING_S: Final = 8.0
+# It starts tasks on the nodes, as the jobs do: a run in the sweeping process would not show what is wrong there.
+_EXAMINATION: Final = "Ask what is wrong there, with the overrides that choose the backend: parcache doctor OVERRIDE …"
 _VAGUE: Final = frozenset({"FAILED", "COMPLETED", "UNKNOWN", "REQUEUED"})
 
 
@@ -44,13 +46,26 @@ class Group(NamedTuple):
 class Task:
     """An agent as far as the scheduler knows it."""
 
-    __slots__ = ("doubted_s", "group", "id", "is_buried", "job", "state", "submitted_s")
+    __slots__ = ("doubted_s", "group", "id", "is_buried", "job", "state", "submitted_s", "waiting_for")
 
     def __init__(self, id: str, job: str, group: int, submitted_s: float) -> None:
         self.id, self.job, self.group, self.submitted_s = id, job, group, submitted_s
         self.state: State | None = None
         self.is_buried = False
         self.doubted_s: float | None = None
+        self.waiting_for: tuple[str, float] = ("", 0.0)
+
+    def waits(self, reason: str, now_s: float) -> float:
+        """Take note of why it waits, empty where that is not told; return for how long it has been so (s)."""
+        # The accounting, which is asked in turns with the queue, knows no reasons.
+        if reason and reason != self.waiting_for[0]:
+            self.waiting_for = (reason, now_s)
+        return now_s - self.waiting_for[1] if reason else 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether it has started, and not ended, as far as is known."""
+        return self.state is not None and self.state.phase is Phase.RUNNING
 
     @property
     def has_ended(self) -> bool:
@@ -131,7 +146,8 @@ class Fleet:
                     self._submit(group, number)
                 except SubmissionError as error:
                     if not live:
-                        problems[group.number] = error
+                        # It says all: where in parcache it was caught is of no use to anybody.
+                        problems[group.number] = error.with_traceback(None)
         return problems
 
     def _has_budget(self, live: list[Task], waiting: int) -> bool:
@@ -168,16 +184,16 @@ class Fleet:
         if self._stillborn.get(group, 0) >= _MAX_STILLBORN:
             last = max(ended, key=lambda task: task.submitted_s)
             said = f"{last.state.name} {last.state.reason}".strip() if last.state else "it ended"
-            return NoWorkerError(self._stillborn[group], f"Slurm job {last.id}: {said}{self._log_of(last)}")
+            return NoWorkerError(
+                self._stillborn[group], f"Slurm job {last.id}: {said}{self._log_of(last)}", _EXAMINATION
+            )
         return None
 
     def _log_of(self, task: Task) -> str:
         """Return what a task has said last, and where the rest is."""
         path = error_log(self._logs, task.id)
-        lines = [line.strip() for line in last_words(path).splitlines() if line.strip()]
-        if not lines:
-            return ""
-        return f"; {lines[-1]!r} in {path}"
+        reason = reason_in(last_words(path))
+        return f"; {reason!r} in {path}" if reason else ""
 
     def end_of(self, task: Task) -> State:
         """Return how a task that has ended did so; what Slurm says of it as a whole can be less than its log does."""
@@ -208,14 +224,21 @@ class Fleet:
             if state != task.state:
                 log.debug("Slurm job %s: %s %s", task.id, state.name, state.reason)
             task.state = state
+            if state.phase is not Phase.PENDING:
+                task.waiting_for = ("", 0.0)
             if state.phase is Phase.ENDED:
                 born = task.id in started
                 self._stillborn[task.group] = 0 if born else self._stillborn.get(task.group, 0) + 1
-            elif state.phase is Phase.PENDING and not states.is_usual(state.reason):
+            elif state.phase is Phase.PENDING:
+                shown_s = task.waits(state.reason, self._clock())
+                if states.is_usual(state.reason):
+                    continue
                 self._tell(task, state)
-                if states.is_final(state.reason):
+                if states.is_final(state.reason, shown_s):
                     problems[task.group] = NeverStartsError(task.id, state.reason, states.remedy(state.reason))
-        return problems
+        # A partition or a limit was changed meanwhile: those that have started before take what waits.
+        at_work = {task.group for task in self.tasks.values() if task.is_running}
+        return {group: problem for group, problem in problems.items() if group not in at_work}
 
     def _tell(self, task: Task, state: State) -> None:
         if state.reason not in self._told:

@@ -22,6 +22,12 @@ _SAID: Final[Mapping[str, str]] = {
 }
 
 
+# What srun adds when a task has ended, whatever the reason: that stands above.
+_AFTERWARDS: Final = re.compile(
+    r"srun: (error: )?(.* Exited with exit code|.*\bTerminating\b|.*Force Terminated|Job step aborted|.*launch/slurm)"
+)
+
+
 def error_log(logs: str, task: str) -> str:
     """Return where submitit has a task's standard error written to: with its output, where stderr_to_stdout is set."""
     path = os.path.join(logs, f"{task}_0_log.err")
@@ -36,6 +42,13 @@ def last_words(path: str) -> str:
             return file.read().decode(errors="replace").rpartition(AGAIN)[2]
     except OSError:
         return ""
+
+
+def reason_in(text: str) -> str:
+    """Return the last line that may say why a task has ended; nothing where nothing was written."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if not _AFTERWARDS.match(line)]
+    return (telling or lines or [""])[-1]
 
 
 def told_by(text: str) -> State | None:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final
 
-from parcache.backends.slurm import owner
+from parcache.backends import owner
 from parcache.backends.slurm.clusters import Cluster
 from parcache.backends.slurm.spool import Closing, Spool, task_of
 from parcache.backends.slurm.states import Phase, State
@@ -34,6 +34,11 @@ class Attached(Future[Any]):
         """Tell whether an agent has it."""
         return not self.done() and self.number in self.other.taken
 
+    def running_s(self) -> float | None:
+        """Return for how long a worker has been at it (s), None where none is, as far as is known."""
+        begun_s = self.other.begun_s.get(self.number) if self.running() else None
+        return None if begun_s is None else max(0.0, time.monotonic() - begun_s)
+
 
 class Other:
     """Another sweep's spool, as it was seen last. ``tasks`` are those that are alive; None where that is not known."""
@@ -46,6 +51,8 @@ class Other:
         self.waiting: dict[int, int] = {}
         self.taken: dict[int, str] = {}
         self.keys: dict[str, int] = {}
+        self.begun_s: dict[int, float] = {}
+        """When the calls were begun that workers are at, by this machine's monotonic clock."""
 
     @property
     def where(self) -> str:
@@ -71,6 +78,17 @@ class Other:
             for claim in claims
             if claim.call.key is not None and claim.call.number in self.taken
         }
+
+        self._note_starts()
+
+    def _note_starts(self) -> None:
+        starts = {number: at_s for number, at_s in self.spool.starts().items() if number in self.taken}
+        begun_s = {number: self.begun_s[number] for number in starts if number in self.begun_s}
+        if len(begun_s) < len(starts):
+            with suppress(OSError):  # it is being removed
+                offset_s = time.monotonic() - self.spool.now_s()
+                begun_s = {number: at_s + offset_s for number, at_s in starts.items()} | begun_s
+        self.begun_s = begun_s  # as a whole: other threads read it
 
     def take(self, found: Mapping[str, State]) -> None:
         """Take note of what the scheduler says of its tasks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -54,6 +55,9 @@ _NEVER: Final = re.compile(
     r"(Assoc|QOS)Max\w*(PerJob|PerNode)\w*(Limit)?|(Assoc|QOS)Min\w+|"
     r"(Assoc|QOS)MaxWallDurationPerJobLimit"
 )
+# Slurm's word for a partition that does not fit a job, and its own text says "not available now": while nodes or limits
+# are being changed it may pass. What has been shown for longer stays.
+_STAYS_S: Final[Mapping[str, float]] = {"PartitionConfig": 30.0}
 _ARRAY: Final = re.compile(r"(?P<job>\d+)_\[(?P<ranges>[\d,\-:]+)(%\d+)?\]")
 
 
@@ -108,12 +112,17 @@ def is_usual(reason: str) -> bool:
     return reason in _USUAL
 
 
-def is_final(reason: str) -> bool:
-    """Tell whether a job that waits for this reason waits forever."""
-    return _NEVER.match(reason) is not None
+def is_final(reason: str, shown_s: float = 0.0) -> bool:
+    """Tell whether a job that waits for this reason, and has done so for some time (s), waits forever."""
+    return shown_s >= _STAYS_S.get(reason, math.inf) or _NEVER.match(reason) is not None
 
 
 _REMEDIES: Final[Mapping[str, str]] = {
+    "unrecognized option": "Remove it from hydra.launcher.backend.additional_parameters",
+    "PartitionConfig|PartitionNodeLimit|partition configuration": (
+        "Ask for fewer nodes (hydra.launcher.backend.nodes=N) or for fewer CPUs on each (…cpus_per_task=N), "
+        "or choose another partition: hydra.launcher.backend.partition=NAME"
+    ),
     "account": "Name an account that you may use: hydra.launcher.backend.account=NAME",
     "timelimit|time limit|wall": "Ask for less time: hydra.launcher.backend.timeout_min=MINUTES",
     "mem": "Ask for less memory: hydra.launcher.backend.mem_gb=GB",
@@ -121,6 +130,10 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "partition": "Choose another partition: hydra.launcher.backend.partition=NAME",
     "cpu": "Ask for fewer CPUs: hydra.launcher.backend.cpus_per_task=N",
     "gres|gpu": "Ask for fewer GPUs: hydra.launcher.backend.gpus_per_node=N",
+    "node configuration": (
+        "Ask for less on each node (hydra.launcher.backend.gpus_per_node=N, …cpus_per_task=N, …mem_gb=GB), "
+        "or choose another partition: hydra.launcher.backend.partition=NAME"
+    ),
     "submit": "Submit fewer at a time: hydra.launcher.backend.tasks=N",
     "held": "Somebody holds it: scontrol release",
     "node": "Ask for fewer nodes: hydra.launcher.backend.nodes=N",
