@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from parcache.keys.closure import Closure
-from parcache.keys.findings import LAMBDA, Now
+from parcache.keys.findings import LAMBDA, Now, unmarked
 from parcache.keys.modules import Module, Party, logical_name
 from parcache.keys.resolution import Place, Target, is_foreign
 from parcache.keys.units import Table, Unit
@@ -148,14 +148,14 @@ class Happenings:
             return not now.chain
         if not now.chain or LAMBDA in now.given:
             return True
-        if now.what != "enter" and any(
+        if now.what not in ("enter", "member") and any(
             target.place is Place.BINDING for target in self._names.denote(module, now.chain)
         ):
             return True
         return any(
             target.place is Place.BINDING and target.module is not None and self._is_code(target.module, target.name)
             for given in now.given
-            for target in self._names.denote(module, given)
+            for target in self._names.denote(module, unmarked(given)[0])
         )
 
     def _is_code(self, module: Module, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from parcache.keys.findings import Now
+from parcache.keys.findings import Now, unmarked
 from parcache.keys.modules import Module
 from parcache.keys.resolution import Names, Place
 from parcache.keys.units import Unit
@@ -44,7 +44,7 @@ class States:
         return [
             (target.module, target.name)
             for name in now.given
-            for target in self._names.denote(module, name)
+            for target in self._names.denote(module, unmarked(name)[0])
             if target.place is Place.BINDING and target.module is not None
             if self._has_state(target.module, target.name)
         ]
