@@ -11,7 +11,7 @@ _PARTS = (
     *("classes", "special_methods", "class_bodies", "imports", "programs"),
     *("mutations", "patches", "registrations", "computed_imports", "lookups", "targets", "configs"),
     *("quiet_effects", "orders", "import_orders", "shared_objects", "started_programs"),
-    *("texts_read", "library_hooks", "unused_statements", "acting_objects"),
+    *("texts_read", "library_hooks", "unused_statements", "acting_objects", "acting_classes"),
 )
 
 
