@@ -132,6 +132,9 @@ class Happenings:
         chains = {chain for chain in unit.refs if chain.partition(".")[0] in now_read}
         chains.update(now.chain for now in unit.now if now.chain)
         targets = [target for chain in chains for target in self._names.denote(module, chain)]
+        for now in unit.now:
+            if now.what == "decorator":
+                targets += self._read_by(module, now.chain)
         bindings = _bindings(targets)
         is_definition = unit.kind in ("def", "class")
         if bindings:
@@ -157,6 +160,15 @@ class Happenings:
             for given in now.given
             for target in self._names.denote(module, given)
         )
+
+    def _read_by(self, module: Module, chain: str) -> Iterator[Target]:
+        """Yield what a decorator reads that changes nothing: it calls no functions of the project."""
+        for target in self._names.denote(module, chain):
+            if target.place is Place.BINDING and target.module is not None:
+                table = self._names.table(target.module)
+                for number in table.binders.get(target.name, ()):
+                    for read in table.units[number].refs:
+                        yield from self._names.denote(target.module, read)
 
     def _is_code(self, module: Module, name: str) -> bool:
         table = self._names.table(module)
