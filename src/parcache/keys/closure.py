@@ -84,25 +84,6 @@ class Closure:
             known = self._known_effects[module, number] = self._effects.of(module, self._table(module).units[number])
         return known
 
-    def has_place(self, module: Module, number: int) -> bool:
-        """Tell whether it matters which of a module's units a unit comes before and after."""
-        table = self._table(module)
-        unit = table.units[number]
-        if unit.now:
-            effect = self.effect(module, number)
-            if effect.acts or effect.adds:
-                return True
-        if any(now.chain.partition(".")[0] in table.rebound for now in unit.now):
-            return True
-        return any(name in table.changed for name in unit.binds) or any(
-            root in table.changed and not self._is_foreign_root(module, root) for root in unit.refs_now
-        )
-
-    def _is_foreign_root(self, module: Module, root: str) -> bool:
-        return all(
-            target.place in (Place.FOREIGN, Place.BUILTIN, Place.HARMLESS) for target in self.names.denote(module, root)
-        )
-
     # --- The loop
 
     def _follow(self) -> None:

@@ -37,6 +37,26 @@ class Item(NamedTuple):
     is_loose: bool = False
 
 
+def has_place(closure: Closure, module: Module, number: int) -> bool:
+    """Tell whether it matters which of a module's units a unit comes before and after."""
+    table = closure.names.table(module)
+    unit = table.units[number]
+    if unit.now:
+        effect = closure.effect(module, number)
+        if effect.acts or effect.adds:
+            return True
+    if any(now.chain.partition(".")[0] in table.rebound for now in unit.now):
+        return True
+    return any(name in table.changed for name in unit.binds) or any(
+        root in table.changed and not _is_foreign_root(closure, module, root) for root in unit.refs_now
+    )
+
+
+def _is_foreign_root(closure: Closure, module: Module, root: str) -> bool:
+    found = closure.names.denote(module, root)
+    return all(target.place in (Place.FOREIGN, Place.BUILTIN, Place.HARMLESS) for target in found)
+
+
 class Happenings:
     """Tells of one finished walk. ``sees_order``: the job's code sees in what order things are defined."""
 

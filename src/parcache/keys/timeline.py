@@ -20,7 +20,7 @@ from parcache.keys.happenings import Happenings, Item
 from parcache.keys.modules import Module, logical_name
 
 # More steps than this over all traces (about 0.3 s) are not taken: then the order of all imports that matter counts.
-_MAX_STEPS: Final = 500_000
+MAX_STEPS: Final = 500_000
 _Events = dict[Module, list["Module | Item"]]
 
 
@@ -61,7 +61,7 @@ def orders(closure: Closure, *, sees_order: bool) -> list[Any]:
             form = traces.form(module)
             if form is not None:
                 found.append([logical_name(module.name), form])
-        if traces.steps > _MAX_STEPS:
+        if traces.steps > MAX_STEPS:
             return [
                 *found,
                 *([module.name, digest(encode([event.name for event in events[module]]))] for module in modules),
