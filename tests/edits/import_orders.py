@@ -184,6 +184,23 @@ CASES = [
             )
         },
     ),
+    miss(
+        "condition_of_an_import",
+        "def go(x):\n    from mid import f\n    return f(x)",
+        "go(cfg.x)",
+        {
+            "reg.py": "R = []\n",
+            "plug.py": "from reg import R\nR.append(1)\n",
+            "mid.py": """
+                from reg import R
+                PLUGS = True
+                if PLUGS:
+                    import plug
+                def f(x): return list(R)
+            """,
+        },
+        {"mid.py": ("PLUGS = True", "PLUGS = False")},
+    ),
     hit(
         "order_of_imports_beside_a_registry",
         "from mid import f",

@@ -47,10 +47,11 @@ class Closure:
         self.taken: set[Target] = set()
         self._followed: dict[Module, set[str]] = {}
         self._met: set[Module] = set()
-        self._imported: set[tuple[str, str]] = set()
+        self._imported: set[tuple[str, str, bool]] = set()
         self.breadth = Breadth(finder)
         self.executed: list[Module] = []
         self.programs: set[Module] = set()
+        self.entries: set[Module] = set()  # imported otherwise than by what others do when they are imported
         self.wholes: set[Module] = set()
         self._whole_names: set[str] = set()
         self.reached: dict[Module, set[int]] = {}
@@ -83,25 +84,6 @@ class Closure:
             known = self._known_effects[module, number] = self._effects.of(module, self._table(module).units[number])
         return known
 
-    def has_place(self, module: Module, number: int) -> bool:
-        """Tell whether it matters which of a module's units a unit comes before and after."""
-        table = self._table(module)
-        unit = table.units[number]
-        if unit.now:
-            effect = self.effect(module, number)
-            if effect.acts or effect.adds:
-                return True
-        if any(now.chain.partition(".")[0] in table.rebound for now in unit.now):
-            return True
-        return any(name in table.changed for name in unit.binds) or any(
-            root in table.changed and not self._is_foreign_root(module, root) for root in unit.refs_now
-        )
-
-    def _is_foreign_root(self, module: Module, root: str) -> bool:
-        return all(
-            target.place in (Place.FOREIGN, Place.BUILTIN, Place.HARMLESS) for target in self.names.denote(module, root)
-        )
-
     # --- The loop
 
     def _follow(self) -> None:
@@ -118,7 +100,7 @@ class Closure:
             if self.breadth.is_endless:
                 is_program = self.breadth.take_endless()
                 for module in list(self.breadth.everything(self.executed)):
-                    self._whole(module, is_program=is_program)
+                    self._whole(module, is_program=is_program, is_entry=True)
             elif self.breadth.is_wide:
                 self._grow()
             if not self._queue and not self._to_run and not self.breadth.is_endless:
@@ -141,7 +123,9 @@ class Closure:
                     self._unit(module, number)
 
     def _follow_unit(self, module: Module, unit: Unit) -> None:
-        for imported, name in (*unit.imports_now, *unit.imports_later):
+        for imported, name in unit.imports_now:
+            self._import(imported, name, is_entry=unit.kind == "guard")
+        for imported, name in unit.imports_later:
             self._import(imported, name)
         self._chains(module, unit.refs)
         for imported, chain in unit.absolute:
@@ -199,7 +183,8 @@ class Closure:
             return
         if target.module is None:
             return
-        self._execute(target.module)
+        if target.module not in self._met:
+            self._execute(target.module)
         if target.place is Place.MODULE:
             self._whole(target.module)
         elif target.place is Place.BINDING:
@@ -281,20 +266,20 @@ class Closure:
 
     # --- Modules
 
-    def _import(self, name: str, attribute: str) -> None:
+    def _import(self, name: str, attribute: str, *, is_entry: bool = True) -> None:
         """Execute a module that is imported, with its parents; one that is not there counts as absent."""
-        if (name, attribute) in self._imported:
+        if (name, attribute, is_entry) in self._imported:
             return
-        self._imported.add((name, attribute))
+        self._imported.add((name, attribute, is_entry))
         module = self._finder.main() if name == "__main__" else self._finder.find(name)
         if module is None:
             prefix = self._finder.find_prefix(name)
             if prefix is not None:
-                self._execute(prefix)
+                self._execute(prefix, is_entry=is_entry)
             if prefix is None or prefix.party is not Party.PLATFORM:
                 self.absent.add(logical_name(name))
             return
-        self._execute(module)
+        self._execute(module, is_entry=is_entry)
         if attribute == "*":
             table = self.names.table(module) if not is_foreign(module) else None
             if table is not None and "__all__" in table.binders:
@@ -303,7 +288,12 @@ class Closure:
         elif attribute and module.is_package:
             below = self._finder.find(f"{module.name}.{attribute}")
             if below is not None:
-                self._execute(below)
+                self._execute(below, is_entry=is_entry)
+
+    def _imports_more(self, unit: Unit) -> bool:
+        """Tell whether a statement imports anything but modules of the standard library."""
+        found = (self._finder.find(name) for name, _ in unit.imports_now)
+        return any(module is None or module.party is not Party.PLATFORM for module in found)
 
     def _is_inert(self, name: str) -> bool:
         """Tell whether importing a module changes nothing for code that does not use it."""
@@ -311,7 +301,9 @@ class Closure:
         found = self._finder.find(top) if top in INERT else None
         return found is not None and is_foreign(found)
 
-    def _execute(self, module: Module) -> None:
+    def _execute(self, module: Module, *, is_entry: bool = True) -> None:
+        if is_entry:
+            self.entries.add(module)
         if module in self._met:
             return
         self._met.add(module)
@@ -319,7 +311,7 @@ class Closure:
         if parent:
             found = self._finder.find(parent)
             if found is not None:
-                self._execute(found)
+                self._execute(found, is_entry=is_entry)
         if is_own(module.name) or module.party is Party.PLATFORM:
             return
         if module.party is Party.THIRD:
@@ -342,9 +334,11 @@ class Closure:
         for number, unit in enumerate(table.units):
             if unit.kind == "guard":
                 continue
+            if unit.imports_now and unit.kind in ("other", "class") and self._imports_more(unit):
+                self._unit(module, number)  # whether it does may hang on a condition
             for imported, name in unit.imports_now:
                 if name == "*" or not self._is_inert(imported):  # a star may hide builtins
-                    self._import(imported, name)
+                    self._import(imported, name, is_entry=False)
             if not unit.now:
                 continue
             effect = self.effect(module, number)
@@ -355,9 +349,10 @@ class Closure:
                 if binding in self._bound:
                     self._unit(module, number)
 
-    def _whole(self, module: Module, *, is_program: bool = False) -> None:
+    def _whole(self, module: Module, *, is_program: bool = False, is_entry: bool = False) -> None:
         """Reach all of a module; ``is_program``: also what it does only when it runs as one."""
-        self._execute(module)
+        if is_entry or module not in self._met:
+            self._execute(module)
         if is_foreign(module) or module.path is None:
             return
         if module in self.wholes and not (is_program and module not in self.programs):
@@ -383,7 +378,7 @@ class Closure:
             return
         self._whole(package)
         for module in self._finder.submodules(package):
-            self._whole(module)
+            self._whole(module, is_entry=True)
 
     def _named_files(self, module: Module, files: Iterable[str]) -> None:
         names = {os.path.basename(file) for file in files if not file.startswith("-m ")}
@@ -393,13 +388,13 @@ class Closure:
         if names:
             for sibling in self._finder.siblings(module):
                 if os.path.basename(sibling.path or "") in names and sibling.path != module.path:
-                    self._whole(sibling, is_program=True)
+                    self._whole(sibling, is_program=True, is_entry=True)
 
     def _program(self, name: str) -> None:
         for each in (name, f"{name}.__main__"):
             found = self._finder.find(each)
             if found is not None:
-                self._whole(found, is_program=True)
+                self._whole(found, is_program=True, is_entry=True)
 
 
 def _logical(target: Target) -> str:

@@ -189,6 +189,7 @@ class Fingerprinter:
 
     def _assemble(self, closure: Closure) -> tuple[Details, list[Any]]:
         """Return what a walk has found, and the forms that count."""
+        from parcache.keys.happenings import has_place
         from parcache.keys.timeline import orders
 
         detail = self._detail(closure)
@@ -210,7 +211,7 @@ class Fingerprinter:
                 form = unit.forms[detail]
                 environ.update(unit.environ)
                 if form:
-                    (placed if detail >= _Detail.ORDER or closure.has_place(module, number) else loose).append(form)
+                    (placed if detail >= _Detail.ORDER or has_place(closure, module, number) else loose).append(form)
                     definitions.append(Definition(source.module, unit.name, source.path, unit.lines, form))
             if placed or loose:
                 forms.append([source.module, sorted(table.futures), placed, sorted(loose)])

@@ -37,6 +37,26 @@ class Item(NamedTuple):
     is_loose: bool = False
 
 
+def has_place(closure: Closure, module: Module, number: int) -> bool:
+    """Tell whether it matters which of a module's units a unit comes before and after."""
+    table = closure.names.table(module)
+    unit = table.units[number]
+    if unit.now:
+        effect = closure.effect(module, number)
+        if effect.acts or effect.adds:
+            return True
+    if any(now.chain.partition(".")[0] in table.rebound for now in unit.now):
+        return True
+    return any(name in table.changed for name in unit.binds) or any(
+        root in table.changed and not _is_foreign_root(closure, module, root) for root in unit.refs_now
+    )
+
+
+def _is_foreign_root(closure: Closure, module: Module, root: str) -> bool:
+    found = closure.names.denote(module, root)
+    return all(target.place in (Place.FOREIGN, Place.BUILTIN, Place.HARMLESS) for target in found)
+
+
 class Happenings:
     """Tells of one finished walk. ``sees_order``: the job's code sees in what order things are defined."""
 
@@ -132,6 +152,9 @@ class Happenings:
         chains = {chain for chain in unit.refs if chain.partition(".")[0] in now_read}
         chains.update(now.chain for now in unit.now if now.chain)
         targets = [target for chain in chains for target in self._names.denote(module, chain)]
+        for now in unit.now:
+            if now.what == "decorator":
+                targets += self._read_by(module, now.chain)
         bindings = _bindings(targets)
         is_definition = unit.kind in ("def", "class")
         if bindings:
@@ -157,6 +180,15 @@ class Happenings:
             for given in now.given
             for target in self._names.denote(module, unmarked(given)[0])
         )
+
+    def _read_by(self, module: Module, chain: str) -> Iterator[Target]:
+        """Yield what a decorator reads that changes nothing: it calls no functions of the project."""
+        for target in self._names.denote(module, chain):
+            if target.place is Place.BINDING and target.module is not None:
+                table = self._names.table(target.module)
+                for number in table.binders.get(target.name, ()):
+                    for read in table.units[number].refs:
+                        yield from self._names.denote(target.module, read)
 
     def _is_code(self, module: Module, name: str) -> bool:
         table = self._names.table(module)

@@ -4,9 +4,9 @@ Importing a module executes it, and what that changes (a registry, ``os.environ`
 by all that is executed later. So the order of imports counts between what changes something, and between what changes
 something and what reads it while it is imported (``parcache.keys.happenings``); no other order does.
 
-For each executed module its imports are followed as Python does, as if it were the first to be imported: a *trace*.
-What has been executed before by others is missing in the trace of a real run, and the rest is in the same order. So the
-traces of all modules together tell the order, whichever of them is imported first.
+From each *entry* (the task's module, what a config names, what functions import) the imports are followed as Python
+does, as if it were the first to be imported: a *trace*. What has been executed before by others is missing in the trace
+of a real run, and the rest is in the same order. So the traces tell the order, whichever entry comes first.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from parcache.keys.closure import Closure
 from parcache.keys.happenings import Happenings, Item
 from parcache.keys.modules import Module, logical_name
 
-# More steps than this over all traces (about a second) are not taken: then the order of all imports that matter counts.
-_MAX_STEPS: Final = 2_000_000
+# More steps than this over all traces (about 0.3 s) are not taken: then the order of all imports that matter counts.
+MAX_STEPS: Final = 500_000
 _Events = dict[Module, list["Module | Item"]]
 
 
@@ -54,12 +54,18 @@ def orders(closure: Closure, *, sees_order: bool) -> list[Any]:
         module: [event for event in own if isinstance(event, Item) or event in telling]
         for module, own in events.items()
     }
+    modules = sorted(_reaching(changing, importers), key=_place)
     traces = _Traces(closure, events)
-    for module in sorted(_reaching(changing, importers), key=_place):
-        if len(events[module]) > 1:
+    for module in modules:
+        if module in closure.entries:
             form = traces.form(module)
             if form is not None:
                 found.append([logical_name(module.name), form])
+        if traces.steps > MAX_STEPS:
+            return [
+                *found,
+                *([module.name, digest(encode([event.name for event in events[module]]))] for module in modules),
+            ]
     return found
 
 
@@ -83,12 +89,10 @@ class _Traces:
     def __init__(self, closure: Closure, events: _Events) -> None:
         self._find = closure.names.finder.find
         self._events = events
-        self._steps = 0
+        self.steps = 0
 
     def form(self, first: Module) -> str | None:
         """Return the digest of what importing a module executes, in order; None where no order matters."""
-        if self._steps > _MAX_STEPS:
-            return digest(encode([event.name for event in self._events[first]]))
         record = _Record()
         done = {first}
         parent = first.name.rpartition(".")[0]
@@ -100,7 +104,7 @@ class _Traces:
         stack: list[Iterator[Module | Item]] = [iter(self._events[first])]
         while stack:
             for event in stack[-1]:
-                self._steps += 1
+                self.steps += 1
                 if isinstance(event, Item):
                     record.take(event)
                 elif event not in done:
