@@ -199,6 +199,18 @@ CASES = [
         "helper.py",
     ),
     lazy(
+        "function_got_out_of_a_table_and_called",
+        "R = {}\nT = {}\ndef add(v): T[v] = 1\nR['add'] = add\ndef f(x): return sorted(T)\n",
+        "from helper import R\n_ = R.get('add')('a')\n",
+        ("'a'", "'b'"),
+    ),
+    lazy(
+        "function_put_into_a_table_and_mapped",
+        "R = {}\nT = {}\ndef add(v): T[v] = 1\nR['add'] = add\ndef f(x): return sorted(T)\n",
+        "from helper import R\n_ = list(map(R['add'], ['a']))\n",
+        ("'a'", "'b'"),
+    ),
+    lazy(
         "function_instantiated_by_its_name",
         "T = {}\ndef register(v):\n    T[v] = 1\n    return T\ndef f(x): return sorted(T)\n",
         "from hydra.utils import instantiate\nunused = instantiate({'_target_': 'helper.register', 'v': 'a'})\n",

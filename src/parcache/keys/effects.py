@@ -22,6 +22,7 @@ from parcache.keys.foreign import (
     ACTING_BUILTINS,
     ACTING_NAMES,
     CONTAINERS,
+    HANDING_OUT,
     INCURIOUS,
     KEEPERS,
     KEEPING,
@@ -191,11 +192,15 @@ class Effects:
             return None  # g.__globals__.update(rate=5)
         where, rest = (target.module, target.name), target.rest
         kinds = self._kinds(*where)
+        if kinds == {"def"} and now.style and rest != ("register",):
+            return None
         if kinds == {"def"} and all(self._is_plain_def(where[0], unit) for unit in self._units(*where)):
             return [where]  # what functools makes of functions: singledispatch's register, a cache's clear
         if self._is_config_store(*where) and rest == ("store",):
             return []
         if kinds != {"other"} or not self._is_fresh(*where) or rest[-1] == "sort":
+            return None
+        if now.style and rest[-1] in HANDING_OUT:  # T.get("a")(5)
             return None
         if self._specials.is_container(*where):
             return None if rest[-1] not in KEEPING and self._is_entered(module, now.given) else [where]
@@ -218,6 +223,9 @@ class Effects:
                     return None
                 where = target.module, target.name
                 if self._is_fresh(*where):
+                    is_changed = target.name in self._names.table(target.module).changed
+                    if style and is_changed and (style == "nested" or HANDING_OUT & {*target.rest}):
+                        return None  # map(TABLE["add"], rows)
                     if target.rest and not style:  # map(TABLE.append, rows)
                         if target.rest[-1] == "sort":
                             return None

@@ -113,7 +113,7 @@ def route(node: ast.expr) -> tuple[str, str]:
         elif isinstance(node, (ast.Constant, ast.JoinedStr)) and attributes:
             return "str", "called"  # a method of a literal
         elif isinstance(node, (ast.List, ast.Dict, ast.Set, ast.Tuple, ast.ListComp, ast.DictComp, ast.SetComp)):
-            return "list", "called"
+            return ("list", "called") if style != "nested" else ("", style)  # [T][0].update(…)
         else:
             return "", style
 

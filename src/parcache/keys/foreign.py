@@ -50,6 +50,8 @@ KEEPING: Final = frozenset(
         *("popleft", "clear", "copy", "get", "keys", "values", "items", "reverse"),
     ]
 )
+# Methods of containers that hand back what these hold.
+HANDING_OUT: Final = frozenset({"get", "pop", "popleft", "popitem", "setdefault", "values", "items"})
 CONTAINERS: Final = frozenset({"list", "dict", "set", "bytearray", "object", "type", "super"})
 ACTING_NAMES: Final = re.compile(
     r"(?i)(?:^|\.)(?:\w*register\w*|\w*seed\w*|\w*(?<!singledis)patch\w*|set_?\w*|use|install|enable\w*|disable\w*|instantiate|"

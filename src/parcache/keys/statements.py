@@ -175,6 +175,11 @@ def _branches(scanner: Scanner, *bodies: list[ast.stmt]) -> None:
     scanner.scopes.conditional -= 1
 
 
+def _match(scanner: Scanner, node: ast.Match) -> None:
+    scanner.enters(node.subject)
+    children(scanner, node)
+
+
 def _capture(scanner: Scanner, node: Any) -> None:  # of a match statement
     name = getattr(node, "name", None) or getattr(node, "rest", None)
     if name:
@@ -216,6 +221,7 @@ HANDLERS.update(
         ast.If: _if,
         ast.While: _while,
         ast.Try: _try,
+        ast.Match: _match,
         ast.MatchAs: _capture,
         ast.MatchStar: _capture,
         ast.MatchMapping: _capture,
