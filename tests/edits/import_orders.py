@@ -201,6 +201,17 @@ CASES = [
         },
         {"mid.py": ("PLUGS = True", "PLUGS = False")},
     ),
+    miss(
+        "import_moved_before_a_patch_of_the_standard_library",
+        "def go(x):\n    from mid import f\n    return f(x)",
+        "go(cfg.x)",
+        {
+            "patch.py": "import time\ntime.time = lambda: 5\n",
+            "use.py": "from time import time\ndef g(): return time() == 5\n",
+            "mid.py": "import patch\nimport use\ndef f(x): return use.g()\n",
+        },
+        {"mid.py": ("import patch\nimport use\n", "import use\nimport patch\n")},
+    ),
     hit(
         "order_of_imports_beside_a_registry",
         "from mid import f",

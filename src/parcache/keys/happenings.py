@@ -64,6 +64,7 @@ class Happenings:
         self._closure = closure
         self._names = closure.names
         self._sees_order = sees_order
+        self._patched = self._patched_libraries()
         self._looks_for_modules = any(
             target.place is Place.FOREIGN and target.name.startswith(_LOOK_FOR_MODULES) for target in closure.taken
         )
@@ -90,6 +91,19 @@ class Happenings:
             if number in reached and unit.kind != "import":
                 yield from self._unit(module, table, number)
 
+    def _patched_libraries(self) -> set[str]:
+        """Return the top-level modules of others whose attributes are set when a module is imported."""
+        found: set[str] = set()
+        for module, numbers in self._closure.reached.items():
+            units = self._names.table(module).units
+            for number in numbers:
+                for now in units[number].now:
+                    is_set = now.what == "store" and now.style == "attribute"
+                    chains = (now.chain,) if is_set else now.given if now.chain == "setattr" else ()
+                    targets = (target for chain in chains for target in self._names.denote(module, chain))
+                    found.update(target.name.partition(".")[0] for target in targets if target.place is Place.FOREIGN)
+        return found
+
     def _imported(self, name: str, attribute: str) -> Iterator[Module]:
         """Yield the first-party modules that an import executes, parents first."""
         finder = self._names.finder
@@ -111,8 +125,9 @@ class Happenings:
         if found is None:
             return
         if is_foreign(found):
-            if found.party is Party.THIRD and found.name not in _STATELESS:
-                yield Item("reads", f"import {found.name}", (), is_loose=True)  # which may read the environment
+            if found.name in self._patched or (found.party is Party.THIRD and found.name not in _STATELESS):
+                if found.party is Party.THIRD:
+                    yield Item("reads", f"import {found.name}", (), is_loose=True)  # it may read the environment
                 if attribute:
                     yield Item("reads", f"{module} {bound}", (), is_loose=True)
         elif attribute:
@@ -159,9 +174,14 @@ class Happenings:
         is_definition = unit.kind in ("def", "class")
         if bindings:
             return Item("reads", name, bindings, is_definition)
-        if any(target.place is Place.FOREIGN and _has_state(target.name) for target in targets):
+        if any(target.place is Place.FOREIGN and self._has_state(target.name) for target in targets):
             return Item("reads", name, (), is_loose=True)
         return None
+
+    def _has_state(self, name: str) -> bool:
+        """Tell whether what a name of others leads to can depend on what the project does."""
+        top = name.partition(".")[0]
+        return top in self._patched or (top not in _STATELESS and not name.startswith("os.path."))
 
     def _may_read_any(self, module: Module, unit: Unit, now: Now) -> bool:
         """Tell whether something that happens runs first-party code, which may read any name."""
@@ -193,10 +213,6 @@ class Happenings:
     def _is_code(self, module: Module, name: str) -> bool:
         table = self._names.table(module)
         return any(table.units[number].kind in ("def", "class") for number in table.binders.get(name, ()))
-
-
-def _has_state(name: str) -> bool:
-    return name.partition(".")[0] not in _STATELESS and not name.startswith("os.path.")
 
 
 def _bindings(targets: Iterable[Target]) -> tuple[str, ...]:
