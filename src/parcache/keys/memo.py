@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from parcache.keys.units import Table
 
 # Goes up with every change of what a table or a walk holds or means.
-VERSION: Final = 6
+VERSION: Final = 7
 _SIZE: Final = struct.Struct("<I")
 _JSON: Final = json.JSONEncoder(separators=(",", ":"))
 _PYTHON: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
