@@ -17,6 +17,7 @@ def main(arguments: Sequence[str], part: str | None = None) -> int:
     options = read_options(arguments, part)
     facts = machine_facts()
     print(facts_line(facts), flush=True)
+    options.work.mkdir(parents=True, exist_ok=True)
     for name in options.parts:
         with tempfile.TemporaryDirectory(prefix=f"bench-{name}-", dir=options.work) as folder:
             result: Part = importlib.import_module(f"benchmarks.{name}").measure(options, Path(folder))
