@@ -80,7 +80,7 @@ def test_state_of_a_module_that_a_job_imports_is_told_by_its_source(module: Any,
     assert retained.has_changed(print, since) == told
 
 
-def test_state_in_the_globals_of_a_task_that_travelled_is_seen(module: Any) -> None:
+def test_state_in_the_globals_of_a_task_that_travelled_is_seen() -> None:
     """A main script's globals, which come to a worker by value, are looked at through the task."""
     space: dict[str, Any] = {"__name__": "__main__"}
     exec("D = {}\ndef task(cfg): D[cfg] = 'data'\n", space)

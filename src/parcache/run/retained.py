@@ -18,6 +18,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
@@ -131,8 +132,7 @@ def _inner(value: Any, kind: type) -> list[Any] | None:
     if isinstance(value, tuple):
         return _first(value)
     if kind is FunctionType:
-        cells = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
-        return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
+        return [*_enclosed(value), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
     if kind is MethodType or isinstance(value, (staticmethod, classmethod)):
         return [value.__func__]
     if isinstance(value, type):
@@ -162,12 +162,13 @@ def _members(cls: type) -> list[Any]:
     return [item for name, item in list(vars(cls).items()) if not name.startswith("__")]
 
 
-def _is_full(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018 # an empty one raises
-    except ValueError:
-        return False
-    return True
+def _enclosed(function: FunctionType) -> list[Any]:
+    """Return what a function finds in its closure and in its defaults."""
+    found: list[Any] = []
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # an empty one
+            found.append(cell.cell_contents)
+    return [*found, *(function.__defaults__ or ())]
 
 
 def _is_filled(name: str, space: dict[str, Any]) -> bool:
@@ -191,9 +192,8 @@ def _is_kept_by_call(value: Any) -> bool:
         return bool(value.cache_info().misses)  # type: ignore[attr-defined] # its type has no name
     if type(value) is not FunctionType:
         return False
-    held = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
-    held += [item for key, item in vars(value).items() if key != "__wrapped__"]
-    return any(_is_something(item) for item in (*held, *(value.__defaults__ or ())) if isinstance(item, _CONTAINERS))
+    held = [*_enclosed(value), *(item for key, item in vars(value).items() if key != "__wrapped__")]
+    return any(_is_something(item) for item in held if isinstance(item, _CONTAINERS))
 
 
 def _emptied(body: list[ast.stmt], space: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
