@@ -122,6 +122,7 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
         )
+        _running.append(process)
         return Running(process)
 
     def executions(self) -> list[str]:
@@ -147,6 +148,20 @@ class Running:
             self.process.kill()
             pytest.fail(f"the program does not end: {self.process.args}")
         return Result(self.process.returncode, out, err)
+
+
+_running: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def end_programs() -> Iterator[None]:
+    """End what a failed test has left: it would go on beside the next ones."""
+    yield
+    while _running:
+        process = _running.pop()
+        if process.returncode is None:
+            process.kill()
+            process.communicate()
 
 
 APP = """

@@ -14,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 from distributed import Client
 
 from parcache.backends import About, create
-from parcache.backends.dask import connection, relay
+from parcache.backends.dask import connection, relay, watch
 from parcache.backends.dask.backend import DaskBackend
 from parcache.errors import (
     DaskVersionError,
@@ -416,21 +417,31 @@ def test_dask_calls_without_a_worker_fail_when_none_comes(own: Processes, start:
 
 
 @pytest.fixture
-def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Return what makes a cluster of Slurm jobs where Slurm's commands are these shell scripts."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+    def cluster(**scripts: str) -> dict[str, Any]:
+        for name, text in scripts.items():
+            (folder / name).write_text(f"#!/bin/sh\n{text}")
+            (folder / name).chmod(0o755)
+        here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+        slurm = {"_target_": "dask_jobqueue.SLURMCluster", "cores": 1, "memory": "300MB", "queue": "nope"}
+        return {**slurm, "scheduler_options": here, "local_directory": str(tmp_path), "log_directory": str(tmp_path)}
+
+    return cluster
+
+
+@pytest.fixture
+def refusing(commands: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """Return a cluster of Slurm jobs whose sbatch refuses the partition, as Slurm's own says it."""
-    sbatch = tmp_path / "bin" / "sbatch"
-    sbatch.parent.mkdir()
-    sbatch.write_text(
-        "#!/bin/sh\n"
-        "echo 'sbatch: error: invalid partition specified: nope' >&2\n"
+    return commands(
+        sbatch="echo 'sbatch: error: invalid partition specified: nope' >&2\n"
         "echo 'sbatch: error: Batch job submission failed: Invalid partition name specified' >&2\n"
         "exit 1\n"
     )
-    sbatch.chmod(0o755)
-    monkeypatch.setenv("PATH", str(sbatch.parent), prepend=os.pathsep)
-    here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-    slurm = {"_target_": "dask_jobqueue.SLURMCluster", "cores": 1, "memory": "300MB", "queue": "nope"}
-    return {**slurm, "scheduler_options": here}
 
 
 @pytest.mark.parametrize(
@@ -454,6 +465,31 @@ def test_dask_workers_that_a_batch_system_refuses_fail_the_calls_at_once(
     made = backend._connection.watch._cluster  # type: ignore[union-attr]
     backend.stop(cancel=True)
     assert made.status.name == "closed"
+
+
+def test_dask_worker_that_ends_before_it_is_seen_is_asked_for_again(
+    commands: Callable[..., dict[str, Any]], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster of a fixed size does not do so itself, and a worker that comes and goes is in no answer of its."""
+    monkeypatch.setattr(watch, "_REPLACE_S", 0.1)
+    monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "100ms")
+    dask.config.refresh()
+    cluster = commands(
+        sbatch='cp "$1" "$1.own"; setsid sh "$1.own" >/dev/null 2>&1 &\necho "Submitted batch job $!"\n',
+        scancel='kill -9 -- "-$1"\n',
+    )
+    backend = start(cluster={**cluster, "interface": "lo"}, scale=1)
+    looks = backend._connection.watch  # type: ignore[union-attr]
+    looks.stop()
+    with pytest.raises(WorkerDiedError, match="the Dask worker that had it was lost"):
+        backend.submit(_end_slurm_job, None).result(DEADLINE_S)
+    looks.start()
+    assert backend.submit(str, 1).result(DEADLINE_S) == "1"
+
+
+def _end_slurm_job(_: None) -> None:
+    os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)
+    time.sleep(DEADLINE_S)
 
 
 def test_dask_scheduler_that_does_not_answer_is_refused(start: Start) -> None:

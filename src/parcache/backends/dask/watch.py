@@ -47,7 +47,6 @@ class Watch:
         self._without_s: float | None = None
         self._has_told = False
         self._fewer_s: float | None = None
-        self._most = 0
         self._replace_s = _REPLACE_S + _gone_after_s()
         found = client.nthreads()
         self.workers = len(found)
@@ -88,10 +87,13 @@ class Watch:
                 log.debug("The Dask cluster cannot be looked at: %s", error)
 
     def _replace(self, workers: int) -> None:
-        """Ask again for workers that have ended, as a batch system's do when their time is up."""
+        """Ask again for workers that have ended, as a batch system's do when their time is up.
+
+        Whether the missing ones have ended or are still to come cannot be told: one that comes and ends between two
+        looks is never seen. To ask again for those that are to come is to say the same again.
+        """
         now_s, wanted = self._clock(), self._settings.scale
-        self._most = max(self._most, workers)
-        if wanted is None or workers >= self._most:
+        if wanted is None or workers >= wanted:
             self._fewer_s = None
         elif self._fewer_s is None:
             self._fewer_s = now_s
