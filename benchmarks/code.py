@@ -1,7 +1,8 @@
 """Fingerprinting the code of a large project: the first time, and when what was found out is remembered.
 
-Each sample is a process of its own, as a sweep is. The floor is reading and parsing the same files: what nobody who
-looks at the code can save the first time.
+Each sample is a process of its own, as a sweep is, and as in a sweep others parse beside it where there are cores. The
+floor is reading and parsing the same files: what nobody who looks at the code can save the first time, but by more of
+them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ PARSED: Final = "reading and parsing the files alone"
 _TAKE: Final = """
 import gc, os, sys, time
 sys.path.insert(0, os.getcwd())
+from parcache.backends import machine
 from parcache.keys.fingerprint import Fingerprinter
 from parcache.keys.task import TaskIdentity
 from parcache.store.notes import Notes
@@ -33,7 +35,8 @@ from parcache.store.store import Store
 identity = TaskIdentity("app:main", b"", frozenset({("app", "main")}))
 gc.freeze()
 started = time.perf_counter()
-fingerprinter = Fingerprinter(identity, notes=Notes(Store.open("store", writable=True).paths))
+notes = Notes(Store.open("store", writable=True).paths)
+fingerprinter = Fingerprinter(identity, notes=notes, helpers=machine.cores() - 1)
 for number in range(int(sys.argv[1])):
     fingerprinter.fingerprint([f"part{number}.m0.Model{20 * number}"] if number else [])
 print(time.perf_counter() - started)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hydra.types import TaskFunction
 
+from parcache.backends import machine
 from parcache.errors import NewerFormatError, ParcacheError, StoreUnavailableError, UnkeyableCodeError
 from parcache.hydra.settings import CacheSettings, Code
 from parcache.keys.fingerprint import Fingerprinter
@@ -89,7 +90,13 @@ class SweepCache:
             self.store = None
             return None
         notes = Notes(self.store.paths, self.writes)
-        return Fingerprinter(self._identity, with_program=with_program, notes=notes, packages=self._settings.packages)
+        return Fingerprinter(
+            self._identity,
+            with_program=with_program,
+            notes=notes,
+            packages=self._settings.packages,
+            helpers=machine.cores() - 1,
+        )
 
     def reader(self) -> Callable[[Job], Entry | None]:
         """Return what looks jobs up, for one batch: inputs are looked at once."""

@@ -29,11 +29,12 @@ from parcache.errors import UnkeyableCodeError
 from parcache.keys.canonical import digest, encode
 from parcache.keys.code import WHOLE, Definition, Details, Fingerprint, Source, content_digest, signature
 from parcache.keys.distributions import versions
-from parcache.keys.memo import Looked, Memo, Notes, Walk, folders_of
+from parcache.keys.memo import Looked, Memo, Notes, Walk, folders_of, packed_table, unpacked_table
 from parcache.keys.modules import AS_PLACED, Finder, Module, Packages, Party, has_source, is_own
 from parcache.keys.task import TaskIdentity, identify_named
 
 if TYPE_CHECKING:
+    from parcache.keys.ahead import Ahead
     from parcache.keys.closure import Closure
     from parcache.keys.units import Table
 
@@ -86,12 +87,14 @@ class Fingerprinter:
         packages: Packages = AS_PLACED,
         finder: Finder | None = None,
         texts: Mapping[str, bytes] | None = None,
+        helpers: int = 0,
     ) -> None:
         """Take up a task.
 
         ``with_program``: what the running program's main module does when it starts counts. ``notes`` keep what was
         found out for the next time. ``packages`` are first-party, or not, whatever their place says. ``texts``, by
-        path, count instead of what stands in files.
+        path, count instead of what stands in files. ``helpers`` is how many processes may parse beside this one, where
+        much is new and there are ``notes``: at least 0.
         """
         self._finder = finder if finder is not None else Finder(packages)
         self._packages = packages
@@ -99,6 +102,8 @@ class Fingerprinter:
         self._identity = identity
         self._with_program = with_program
         self._memo = Memo(notes, identity.name) if notes is not None else None
+        self._helpers = helpers
+        self._ahead: Ahead | None = None
         self._read: dict[Module, _Read] = {}
         self._fingerprints: dict[frozenset[str], Fingerprint] = {}
 
@@ -161,7 +166,7 @@ class Fingerprinter:
         from parcache.keys.closure import Closure  # all that walks is loaded where there is a walk: 4 ms
 
         closure = Closure(self._finder, self._table, identity.name)
-        with _uncollected():
+        with _uncollected(), self._helped():
             closure.reach(roots, asked.names, asked.programs)
             details, forms = self._assemble(closure)
         code = digest(encode([forms, details.absent, details.references]))
@@ -253,19 +258,34 @@ class Fingerprinter:
         return self._read[module].table
 
     def _tabulate(self, module: Module, content: bytes, data: bytes) -> Table:
-        from parcache.keys.units import tabulate
+        from parcache.keys.units import opaque, tabulate
 
         if (module.path or "").endswith(_BINARY):
-            from parcache.keys.units import opaque
-
             return opaque()
-        known = self._memo.table(module, content) if self._memo is not None else None
+        if self._memo is None:
+            return tabulate(data, module.name, module.is_package)
+        known = self._memo.table(module, content)
         if known is not None:
             return known
-        table = tabulate(data, module.name, module.is_package)
-        if self._memo is not None:
-            self._memo.keep_table(module, content, table)
+        packed = self._ahead.take(module, content) if self._ahead is not None else None
+        table = unpacked_table(packed) if packed is not None else tabulate(data, module.name, module.is_package)
+        self._memo.keep_table(module, content, packed if packed is not None else packed_table(table))
         return table
+
+    @contextmanager
+    def _helped(self) -> Iterator[None]:
+        """Have helpers parse ahead of a walk."""
+        if not self._helpers or self._memo is None:
+            yield
+            return
+        from parcache.keys.ahead import Ahead
+
+        self._ahead = Ahead(self._helpers)
+        try:
+            yield
+        finally:
+            self._ahead.close()
+            self._ahead = None
 
 
 @contextmanager

@@ -77,20 +77,18 @@ class Memo:
 
     def table(self, module: Module, content: bytes) -> Table | None:
         """Return the table of a module with this content, if it is known."""
-        name = _table_name(module, content)
+        name = table_name(module.name, module.is_package, content)
         if self._known is None:
             self._known = _unpacked(self._notes.get(self._pack))
         data = self._known.get(name)
         if data is None:
             return None
         self._used[name] = data
-        from parcache.keys.units import Table  # not where all walks are known
+        return unpacked_table(data)
 
-        return Table.of_data(json.loads(data))
-
-    def keep_table(self, module: Module, content: bytes, table: Table) -> None:
-        """Keep a table, once ``save`` is called."""
-        self._used[_table_name(module, content)] = _JSON.encode(table.data()).encode("ascii")
+    def keep_table(self, module: Module, content: bytes, data: bytes) -> None:
+        """Keep a packed table, once ``save`` is called."""
+        self._used[table_name(module.name, module.is_package, content)] = data
         self._grown = True
 
     def save(self) -> None:
@@ -149,8 +147,21 @@ def _module(row: list[Any]) -> Module:
     return Module(name, path, Party(party), None if search is None else tuple(search))
 
 
-def _table_name(module: Module, content: bytes) -> str:
-    return f"{content.hex()} {module.name} {module.is_package:d}"
+def table_name(module: str, is_package: bool, content: bytes) -> str:
+    """Return what the table of a module with this content goes by."""
+    return f"{content.hex()} {module} {is_package:d}"
+
+
+def packed_table(table: Table) -> bytes:
+    """Return a table as it is kept."""
+    return _JSON.encode(table.data()).encode("ascii")
+
+
+def unpacked_table(data: bytes) -> Table:
+    """Return the table that was packed."""
+    from parcache.keys.units import Table  # not where all walks are known
+
+    return Table.of_data(json.loads(data))
 
 
 def _finders() -> list[Any]:

@@ -293,6 +293,11 @@ def importable_names(folder: str, *, deep: bool = False) -> list[str]:
         return []
 
 
+def sources_below(folder: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield name, which a package's begins, and file of each module with a source that can be imported from there."""
+    return ((name, path) for name, path in _importable(folder, prefix) if path.endswith(".py"))
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     """Tell whether an entry is a folder that can be walked: a link that leads back above itself cannot."""
     try:

@@ -119,7 +119,9 @@ class Table:
 
 def _unit(row: list[Any]) -> Unit:
     found = Unit(*row)
+    first, last = found.lines
     return found._replace(
+        lines=(first, last),
         now=tuple(Now(what, chain, style, tuple(given)) for what, chain, style, given in found.now),
         dynamic=tuple(Dynamic(*item) for item in found.dynamic),
     )
