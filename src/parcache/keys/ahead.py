@@ -63,6 +63,8 @@ class Ahead:
         self._tables.clear()
 
     def _start(self) -> None:
+        if not sys.executable:  # Python inside another program
+            return
         with suppress(OSError):
             for number in range(self._helpers):
                 self._running.append(_Helper(number, self._helpers))
