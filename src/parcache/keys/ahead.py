@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 from zlib import crc32
@@ -149,9 +150,10 @@ class _Plan:
         self._number = number
         self._helpers = helpers
         self._been: set[tuple[str, str]] = set()
-        self._packages: set[tuple[str, str]] = set()
         self._folders: set[str] = set()
         self._unlisted: list[str] = []
+        self._packages: set[tuple[str, str]] = set()
+        self._beside: deque[tuple[str, str]] = deque()
         self._waiting: deque[tuple[str, str, str]] = deque()
 
     def been(self, folder: str, name: str) -> None:
@@ -160,28 +162,44 @@ class _Plan:
         if folder not in self._folders:
             self._folders.add(folder)
             self._unlisted.append(folder)
-        package = name.partition(".")[0]
-        if (folder, package) not in self._packages:
-            self._packages.add((folder, package))
-            self._list(folder, f"{package}.")
+        self._add_package(folder, name.partition(".")[0])
 
     def next(self) -> tuple[str, str] | None:
         """Return the name and the file of a module that the walk has not been to; None where there is no other."""
-        while self._waiting or self._unlisted:
-            if not self._waiting:
-                self._list(self._unlisted.pop())
-                continue
-            folder, name, path = self._waiting.popleft()
-            if (folder, name) not in self._been:
-                self._been.add((folder, name))
-                return name, path
-        return None
+        while True:
+            if self._waiting:
+                folder, name, path = self._waiting.popleft()
+                if (folder, name) not in self._been:
+                    self._been.add((folder, name))
+                    return name, path
+            elif self._beside:
+                self._add_package(*self._beside.popleft())
+            elif self._unlisted:
+                self._add_neighbours(self._unlisted.pop())
+            else:
+                return None
 
-    def _list(self, folder: str, prefix: str = "") -> None:
+    def _add_package(self, folder: str, package: str) -> None:
+        if (folder, package) not in self._packages:
+            self._packages.add((folder, package))
+            place = os.path.join(folder, package)
+            init = os.path.join(place, "__init__.py")
+            self._add(folder, [(package, init), *sources_below(place, f"{package}.")])
+
+    def _add_neighbours(self, folder: str) -> None:
+        """Add the modules in a folder, and its packages for later. What else lies there may be anything, and large."""
+        with suppress(OSError):
+            names = sorted(os.listdir(folder))
+            modules = [(name[:-3], os.path.join(folder, name)) for name in names if name.endswith(".py")]
+            self._add(folder, modules)
+            self._beside += [
+                (folder, name) for name in names if os.path.exists(os.path.join(folder, name, "__init__.py"))
+            ]
+
+    def _add(self, folder: str, modules: Iterable[tuple[str, str]]) -> None:
         # The walk goes from module to module as they import each other. Not to meet it, nor each other, helpers go
         # by a checksum.
-        below = sources_below(os.path.join(folder, prefix.rstrip(".")), prefix)
-        for checksum, name, path in sorted((crc32(name.encode()), name, path) for name, path in below):
+        for checksum, name, path in sorted((crc32(name.encode()), name, path) for name, path in modules):
             if checksum % self._helpers == self._number:
                 self._waiting.append((folder, name, path))
 
