@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -34,7 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     write_project(folder, 5_000)
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
-    monkeypatch.setattr(ahead, "_ALONE", 1)
+    monkeypatch.setattr(ahead, "_ALONE_S", -1.0)
     return folder
 
 
@@ -53,6 +54,8 @@ def take(helped: Ahead, project: Path, name: str) -> bytes | None:
 
 def wait_for_all(helped: Ahead, project: Path) -> None:
     deadline = time.monotonic() + DEADLINE_S
+    assert take(helped, project, "app") is None
+    assert helped._has_started
     while helped._running:
         assert time.monotonic() < deadline, "the helpers make what there is, and end"
         assert take(helped, project, "app") is None
@@ -64,7 +67,6 @@ def test_helpers_make_the_tables_of_all_that_lies_beside_a_module(project: Path,
     """Each as it is made here, once, by whichever helper."""
     helped = Ahead(helpers)
     try:
-        assert take(helped, project, "app") is None
         wait_for_all(helped, project)
         names = [".".join(path.relative_to(project).with_suffix("").parts) for path in project.glob("part*/m*.py")]
         assert len(names) > 40
@@ -135,6 +137,75 @@ def test_fingerprint_without_helpers_that_start_is_the_same(
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", program if program.startswith("/") else str(script))
     assert fingerprint(2, tmp_path / "store") == alone
+
+
+def test_helper_of_another_parcache_or_python_makes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both may be others on disk than they are in memory, and mean other things by a table."""
+    monkeypatch.setattr(ahead, "_likeness", lambda: ["another"])
+    helped = Ahead(1)
+    try:
+        wait_for_all(helped, project)
+        assert not helped._tables
+    finally:
+        helped.close()
+
+
+def test_helpers_leave_to_the_walk_what_they_cannot_take_apart(project: Path) -> None:
+    """What is no Python to them, what is too large, what is no file and what has no name: all else is made."""
+    (project / "part0" / "broken.py").write_text("def f(:\n")
+    (project / "part0" / "table.py").write_text("ROWS = [\n" + "    1,\n" * 200_000 + "]\n")
+    os.mkfifo(project / "part0.py")
+    os.mkfifo(project / "aaa.py")
+    Path(os.fsdecode(os.fsencode(project) + b"/part0/caf\xe9.py")).write_text("x = 1\n")
+    (project / "one").mkdir()
+    (project / "two").mkdir()
+    helped = Ahead(1)
+    try:
+        wait_for_all(helped, project)
+        made = {name.split()[1] for name in helped._tables}
+    finally:
+        helped.close()
+    assert not {"part0.broken", "part0.table", "aaa"} & made, "the walk has to"
+    assert {"part0.m0", "part1.m0"} <= made
+
+
+SIGPIPE = """
+import signal, sys
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+sys.path[:0] = sys.argv[1:]
+from tests.test_ahead import Ahead, ahead, take, Path
+ahead._ALONE_S = -1.0
+helped = Ahead(2)
+project = Path(sys.argv[1])
+take(helped, project, "app")
+for helper in helped._running:
+    helper._process.kill()
+    helper._process.wait()
+take(helped, project, "app")
+print(helped._running)
+"""
+
+
+def test_helper_that_has_ended_does_not_end_a_program_that_takes_sigpipe_as_it_comes(project: Path) -> None:
+    """Many command-line programs do, so that they end quietly in a pipeline."""
+    arguments = [sys.executable, "-c", SIGPIPE, str(project), str(Path(__file__).parent.parent)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_walk_that_may_start_nothing_goes_alone(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a sandbox has it, whatever it raises."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("nothing is started here")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    helped = Ahead(2)
+    before = len(os.listdir("/proc/self/fd"))
+    assert take(helped, project, "app") is None
+    assert not helped._running
+    assert len(os.listdir("/proc/self/fd")) == before
+    helped.close()
 
 
 def test_fingerprint_whose_helpers_are_killed_is_the_same(

@@ -2,7 +2,8 @@
 
 Helpers make tables of what lies below the folders that the walk imports from, in an order that is none, until there is
 nothing left. They are told where the walk has been. A table is found by the content of the file that the walk itself
-reads: where a helper has been at the wrong file, or has ended, work is lost and nothing else.
+reads: where a helper has been at the wrong file, or has ended, work is lost and nothing else. What a helper cannot take
+apart it leaves to the walk, whose Python may know better (a codec of the source's, a limit).
 """
 
 from __future__ import annotations
@@ -10,35 +11,42 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
+import stat
 import struct
-import subprocess
 import sys
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 from zlib import crc32
 
 from parcache.keys.code import content_digest
-from parcache.keys.memo import packed_table, table_name
+from parcache.keys.memo import VERSION, packed_table, table_name
 from parcache.keys.modules import Module, sources_below
 from parcache.keys.units import tabulate
 
 # The folder that parcache is imported from.
 _HOME: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _SIZES: Final = struct.Struct("<II")
-# So many modules are a third of a second of one core, and a helper takes a tenth to start.
-_ALONE: Final = 100  # modules
+_ALONE_S: Final = 0.3  # a helper takes a tenth of a second to start
 _MOST: Final = 3  # helpers; the walk itself does not get faster
 _CHUNK: Final = 1 << 16  # bytes
+_LARGEST: Final = 1 << 20  # bytes; larger sources are data, and take a thousand times their size to parse
+_LONGEST: Final = 20_000  # modules; a folder of links may have no end
 
 
 class Ahead:
-    """Helpers, from when enough modules were new. Not thread-safe."""
+    """Helpers, from when the walk has taken some time. Not thread-safe."""
 
-    def __init__(self, helpers: int) -> None:
+    def __init__(self, helpers: int, clock: Callable[[], float] = time.monotonic) -> None:
         """``helpers`` is how many processes there may be: at least 0; more than three are not started."""
         self._helpers = min(helpers, _MOST)
+        self._clock = clock
+        self._began_s = clock()
+        self._has_started = False
         self._running: list[_Helper] = []
         self._been: list[bytes] = []
         self._tables: dict[str, bytes] = {}
@@ -46,58 +54,72 @@ class Ahead:
     def take(self, module: Module, content: bytes) -> bytes | None:
         """Return the table of a module with this content, packed, if a helper has made it. The walk is there now."""
         self._been.append(_place(module))
-        if len(self._been) == _ALONE:
-            self._start()
+        if not self._has_started and self._clock() - self._began_s > _ALONE_S:
+            self._has_started = True
+            with suppress(Exception):  # where a sandbox or a test lets nothing start, the walk goes alone
+                self._start()
         for helper in self._running[:]:
             try:
                 helper.tell(self._been[-1])
                 self._tables.update(helper.made())
-            except (OSError, ValueError):  # it has made all that there is, was ended, or is no Python
+            except Exception:  # it has made all that there is, was ended, or is no Python
                 self._running.remove(helper)
-                helper.close()
+                helper.end()
+                helper.wait()
         return self._tables.pop(table_name(module.name, module.is_package, content), None)
 
     def close(self) -> None:
         """End the helpers."""
-        while self._running:
-            self._running.pop().close()
+        ended, self._running = self._running, []
+        for helper in ended:
+            helper.end()
+        for helper in ended:
+            helper.wait()
         self._tables.clear()
 
     def _start(self) -> None:
         if not sys.executable:  # Python inside another program
             return
-        with suppress(OSError):
-            for number in range(self._helpers):
-                self._running.append(_Helper(number, self._helpers))
-                for place in self._been:
-                    self._running[-1].tell(place)
+        for number in range(self._helpers):
+            self._running.append(_Helper(number, self._helpers))
+            for place in self._been:
+                self._running[-1].tell(place)
 
 
 class _Helper:
     """One process; pipes lead to it and back."""
 
     def __init__(self, number: int, helpers: int) -> None:
-        code = f"import sys; sys.path.insert(0, {_HOME!r}); from parcache.keys.ahead import serve; "
-        self._process = subprocess.Popen(  # noqa: S603 # this very Python
-            [sys.executable, "-I", "-S", "-c", f"{code}serve({number}, {helpers})"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            # A Ctrl-C at the terminal is for the process that has started it.
-            start_new_session=True,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise AssertionError("it was started with pipes")
-        self._in, self._out = self._process.stdin, self._process.stdout
-        os.set_blocking(self._in.fileno(), False)
-        os.set_blocking(self._out.fileno(), False)
+        import subprocess  # nobody else may need it
+
+        home = f"import sys; sys.path.append({_HOME!r}); from parcache.keys.ahead import serve; "
+        code = f"{home}serve({number}, {helpers}, {_likeness()!r}, {_limits()!r})"
+        # The reading end is kept as well: to write where nobody reads ends a program that takes SIGPIPE as it comes.
+        self._questions, self._in = os.pipe()
+        self._out, answers = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 # this very Python
+                [sys.executable, "-I", "-S", "-B", "-c", code],
+                stdin=self._questions,
+                stdout=answers,
+                stderr=subprocess.DEVNULL,
+                # A Ctrl-C at the terminal is for the process that has started it.
+                start_new_session=True,
+            )
+        except BaseException:
+            self._close()
+            raise
+        finally:
+            os.close(answers)
+        os.set_blocking(self._in, False)
+        os.set_blocking(self._out, False)
         self._unread = bytearray()
 
     def tell(self, place: bytes) -> None:
         """Tell where the walk has been, all or nothing. Where the pipe is full, work is done twice."""
-        with suppress(OSError):  # one that has ended is to be read to its end
-            os.write(self._in.fileno(), place)
+        if len(place) <= select.PIPE_BUF:
+            with suppress(BlockingIOError):
+                os.write(self._in, place)
 
     def made(self) -> dict[str, bytes]:
         """Return tables that it has made, packed, by their names: what its pipe holds.
@@ -106,7 +128,7 @@ class _Helper:
             OSError: The process has ended, and everything has been read.
         """
         try:
-            data = os.read(self._out.fileno(), _CHUNK)
+            data = os.read(self._out, _CHUNK)
         except BlockingIOError:
             return {}
         if not data:
@@ -124,12 +146,18 @@ class _Helper:
         del self._unread[:place]
         return found
 
-    def close(self) -> None:
-        """End it."""
+    def end(self) -> None:
+        """Kill it."""
         self._process.kill()
-        self._in.close()
-        self._out.close()
+        self._close()
+
+    def wait(self) -> None:
+        """Wait until it is gone."""
         self._process.wait()
+
+    def _close(self) -> None:
+        for fd in (self._questions, self._in, self._out):
+            os.close(fd)
 
 
 def _place(module: Module) -> bytes:
@@ -138,6 +166,17 @@ def _place(module: Module) -> bytes:
     for _ in range(module.name.count(".") + 1 + module.is_package):
         folder = os.path.dirname(folder)
     return json.dumps([folder, module.name]).encode("ascii") + b"\n"
+
+
+def _likeness() -> list[Any]:
+    """Return what must be the same in a helper: parcache may be another on disk by now, and so may Python."""
+    return [VERSION, sys.version, sys.implementation.cache_tag]
+
+
+def _limits() -> list[int]:
+    """Return what decides what is no Python any more: it can be changed while a program runs."""
+    digits = getattr(sys, "get_int_max_str_digits", None)
+    return [sys.getrecursionlimit(), digits() if digits is not None else 0]
 
 
 # --- In a helper
@@ -190,8 +229,7 @@ class _Plan:
         """Add the modules in a folder, and its packages for later. What else lies there may be anything, and large."""
         with suppress(OSError):
             names = sorted(os.listdir(folder))
-            modules = [(name[:-3], os.path.join(folder, name)) for name in names if name.endswith(".py")]
-            self._add(folder, modules)
+            self._add(folder, ((name[:-3], os.path.join(folder, name)) for name in names if name.endswith(".py")))
             self._beside += [
                 (folder, name) for name in names if os.path.exists(os.path.join(folder, name, "__init__.py"))
             ]
@@ -199,13 +237,20 @@ class _Plan:
     def _add(self, folder: str, modules: Iterable[tuple[str, str]]) -> None:
         # The walk goes from module to module as they import each other. Not to meet it, nor each other, helpers go
         # by a checksum.
-        for checksum, name, path in sorted((crc32(name.encode()), name, path) for name, path in modules):
+        named = ((crc32(os.fsencode(name)), name, path) for name, path in islice(modules, _LONGEST))
+        for checksum, name, path in sorted(named):
             if checksum % self._helpers == self._number:
                 self._waiting.append((folder, name, path))
 
 
-def serve(number: int, helpers: int) -> None:
+def serve(number: int, helpers: int, likeness: list[Any], limits: list[int]) -> None:
     """Make tables until there is nothing left, or the other end is closed. This is the helper of this number."""
+    if likeness != _likeness():
+        return
+    recursion, digits = limits
+    sys.setrecursionlimit(recursion)
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(digits)
     gc.disable()  # trees have no cycles
     plan = _Plan(number, helpers)
     unread = os.read(0, _CHUNK)
@@ -216,7 +261,7 @@ def serve(number: int, helpers: int) -> None:
             plan.been(*json.loads(line))
         if (found := plan.next()) is None:
             return
-        with suppress(OSError):
+        with suppress(Exception):  # a file that is gone, a name that is none
             _make(*found)
         with suppress(BlockingIOError):
             if not (data := os.read(0, _CHUNK)):
@@ -225,10 +270,15 @@ def serve(number: int, helpers: int) -> None:
 
 
 def _make(name: str, path: str) -> None:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+        return
     with open(path, "rb") as file:
         data = file.read()
     is_package = os.path.basename(path) == "__init__.py"
-    title = table_name(name, is_package, content_digest(data)).encode()
-    body = packed_table(tabulate(data, name, is_package))
+    table = tabulate(data, name, is_package)
+    if table.is_whole:
+        return
+    title, body = table_name(name, is_package, content_digest(data)).encode(), packed_table(table)
     sys.stdout.buffer.write(b"".join((_SIZES.pack(len(title), len(body)), title, body)))
     sys.stdout.buffer.flush()
