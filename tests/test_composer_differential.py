@@ -320,6 +320,7 @@ RULES: dict[str, list[str]] = {
     "syntax: two dots": ["deep..er=1"],
     "syntax: second of two": ["lr=1", "n=]"],
     "error in the second of two": ["lr=1", "nothing=2"],
+    "error that tells what a resolver returned": ["~serial=-1"],
     "two errors": ["typed.i=word", "nothing=2"],
 }
 
@@ -359,6 +360,7 @@ def test_composer_jobs_one_after_another_keep_apart(rich: Sweep, composer: Sweep
         ["xs.0=1", "lr=word"],
         ["typed.li.0=5", "typed.lin.0.w=5"],
         ["nothing=1"],
+        ["~serial=-1"],
         ["lr=1", "xs=[1]"],
     ]
     assert compare(rich, composer, jobs, repeated=len(jobs)) == []
