@@ -16,7 +16,7 @@ from typing import Any
 
 import dask
 import pytest
-from distributed import Client
+from distributed import Client, Scheduler, SpecCluster
 
 from parcache.backends import About, create
 from parcache.backends.dask import connection, relay, watch
@@ -467,18 +467,24 @@ def test_dask_workers_that_a_batch_system_refuses_fail_the_calls_at_once(
     assert made.status.name == "closed"
 
 
-def test_dask_worker_that_ends_before_it_is_seen_is_asked_for_again(
-    commands: Callable[..., dict[str, Any]], start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A cluster of a fixed size does not do so itself, and a worker that comes and goes is in no answer of its."""
+@pytest.fixture
+def starting(
+    commands: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[dict[str, Any]]:
+    """Return a cluster of Slurm jobs that run here, whose workers are soon taken for lost."""
     monkeypatch.setattr(watch, "_REPLACE_S", 0.1)
-    monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "100ms")
-    dask.config.refresh()
-    cluster = commands(
-        sbatch='cp "$1" "$1.own"; setsid sh "$1.own" >/dev/null 2>&1 &\necho "Submitted batch job $!"\n',
-        scancel='kill -9 -- "-$1"\n',
-    )
-    backend = start(cluster={**cluster, "interface": "lo"}, scale=1)
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "100ms"}):
+        cluster = commands(
+            sbatch=f'own=$(mktemp {tmp_path}/submitted.XXXXXX); cp "$1" "$own"\n'
+            'setsid sh "$own" >/dev/null 2>&1 &\necho "Submitted batch job $!"\n',
+            scancel='kill -9 -- "-$1"\n',
+        )
+        yield {**cluster, "interface": "lo"}
+
+
+def test_dask_worker_that_ends_before_it_is_seen_is_asked_for_again(starting: dict[str, Any], start: Start) -> None:
+    """A cluster of a fixed size does not do so itself, and a worker that comes and goes is in no answer of its."""
+    backend = start(cluster=starting, scale=1)
     looks = backend._connection.watch  # type: ignore[union-attr]
     looks.stop()
     with pytest.raises(WorkerDiedError, match="the Dask worker that had it was lost"):
@@ -487,9 +493,53 @@ def test_dask_worker_that_ends_before_it_is_seen_is_asked_for_again(
     assert backend.submit(str, 1).result(DEADLINE_S) == "1"
 
 
+def test_dask_workers_of_a_job_that_has_several_are_asked_for_again_when_it_ends(
+    starting: dict[str, Any], start: Start
+) -> None:
+    """Dask looks for a job by its worker's name, which such a job has not; and of what comes up no more is asked."""
+    backend = start(cluster={**starting, "cores": 2, "processes": 2}, scale=2)
+    assert backend.submit(str, 0).result(DEADLINE_S) == "0"
+    until(lambda: backend.workers == 2, "both of its workers are there")
+    with pytest.raises(WorkerDiedError, match="the Dask worker that had it was lost"):
+        backend.submit(_end_slurm_job, None).result(DEADLINE_S)
+    assert backend.submit(str, 1).result(DEADLINE_S) == "1"
+    made = backend._connection.watch._cluster  # type: ignore[union-attr]
+    assert len(made.workers) == 1
+
+
+def test_dask_workers_that_have_ended_are_not_asked_for_where_there_is_nothing_to_do(
+    starting: dict[str, Any], start: Start, tmp_path: Path
+) -> None:
+    """A backend that is kept open does not renew its jobs; the next call does."""
+    backend = start(cluster=starting, scale=1)
+    with pytest.raises(WorkerDiedError, match="the Dask worker that had it was lost"):
+        backend.submit(_end_slurm_job, None).result(DEADLINE_S)
+    time.sleep(3)  # three looks, each later than the time after which it would be asked for
+    assert len(list(tmp_path.glob("submitted.*"))) == 1
+    assert backend.submit(str, 1).result(DEADLINE_S) == "1"
+    assert len(list(tmp_path.glob("submitted.*"))) == 2
+
+
 def _end_slurm_job(_: None) -> None:
     os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)
     time.sleep(DEADLINE_S)
+
+
+class Given(SpecCluster):
+    """A cluster of one worker that cannot make others, as an SSHCluster of one host is."""
+
+    def __init__(self) -> None:
+        options = {"host": "127.0.0.1", "dashboard": False}
+        worker = {"cls": "distributed.Nanny", "options": {"host": "127.0.0.1", "nthreads": 1}}
+        super().__init__(workers={0: worker}, scheduler={"cls": Scheduler, "options": options})
+
+
+def test_dask_cluster_that_cannot_make_workers_is_refused_more_than_it_has(start: Start) -> None:
+    """As many as it has is fine; Dask itself would fail where nobody sees it, each time that it is asked."""
+    cluster = {"_target_": f"{__name__}.Given"}
+    assert start(cluster=cluster, scale=1).submit(str, 1).result(DEADLINE_S) == "1"
+    with pytest.raises(SettingError, match="at most 1: "):
+        start(cluster=cluster, scale=2)
 
 
 def test_dask_scheduler_that_does_not_answer_is_refused(start: Start) -> None:

@@ -68,6 +68,8 @@ class Calls:
         self._absent: set[str | None] = set()
         self.calls: dict[int, Call] = {}
         """Those that have not ended."""
+        self.answered = 0
+        """How many have come back."""
         self.problem: BaseException | None = None
         """Why nothing can be executed any more."""
 
@@ -156,6 +158,7 @@ class Calls:
         except BaseException as error:  # that of a cancelled future is none of Exception's
             call.fail(self._reason(call, error))
         else:
+            self.answered += 1
             call.succeed(answer)
 
     def _reason(self, call: Call, error: BaseException) -> BaseException:

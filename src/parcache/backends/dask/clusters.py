@@ -72,6 +72,11 @@ def scale(cluster: Any, settings: Settings) -> None:
     Raises:
         SettingError: It is never asked for any, or cannot be.
     """
+    given = getattr(cluster, "worker_spec", None) or {}
+    is_fixed = given and getattr(cluster, "new_spec", cluster) is None  # an SSHCluster has those that its hosts name
+    if is_fixed and settings.scale is not None and settings.scale > len(given):
+        expected = f"at most {len(given)}: {settings.name} has as many workers, and cannot make others"
+        raise SettingError(f"{PREFIX}.scale", settings.scale, expected)
     try:
         if settings.scale is not None:
             cluster.scale(settings.scale)

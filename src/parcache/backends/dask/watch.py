@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from parcache.backends.dask import clusters
 from parcache.backends.dask.calls import Calls
+from parcache.backends.dask.groups import Groups
 from parcache.backends.dask.refusals import refusal
 from parcache.backends.dask.settings import Settings
 from parcache.errors import DaskWorkersRefusedError, NoDaskResourcesError, NoDaskWorkerError
@@ -25,6 +26,7 @@ _SILENT_S: Final = 10.0
 # Workers that are gone for so long are asked for again: a cluster of a fixed size does not do so itself. It takes them
 # for gone only after a time of its own.
 _REPLACE_S: Final = 5.0
+_MOST_DOUBLINGS: Final = 6
 
 
 class Watch:
@@ -48,6 +50,9 @@ class Watch:
         self._has_told = False
         self._fewer_s: float | None = None
         self._replace_s = _REPLACE_S + _gone_after_s()
+        self._answered = 0
+        self._in_vain = 0
+        self._groups = Groups(cluster, _gone_after_s(), clock)
         found = client.nthreads()
         self.workers = len(found)
         self.threads: int = sum(found.values())
@@ -78,7 +83,8 @@ class Watch:
                 found = await self._client.nthreads()
                 self.workers, self.threads = len(found), sum(found.values())
                 self._calls.lose(set(found))
-                self._replace(len(found))
+                await self._groups.forget_ended()
+                await self._replace(len(found))
                 if not found and (told := refusal(self._cluster)):
                     await self._give_up_refused(told)
                 elif await self._is_hopeless(found):
@@ -86,21 +92,27 @@ class Watch:
             except Exception as error:  # where the scheduler is gone, the calls are told
                 log.debug("The Dask cluster cannot be looked at: %s", error)
 
-    def _replace(self, workers: int) -> None:
+    async def _replace(self, workers: int) -> None:
         """Ask again for workers that have ended, as a batch system's do when their time is up.
 
         Whether the missing ones have ended or are still to come cannot be told: one that comes and ends between two
-        looks is never seen. To ask again for those that are to come is to say the same again.
+        looks is never seen. To ask again for those that are to come is to say the same again. Those that come and go,
+        and no call is done by them, are asked for less and less often.
         """
         now_s, wanted = self._clock(), self._settings.scale
-        if wanted is None or workers >= wanted:
+        if wanted is None or workers >= wanted or not self._calls.calls:
             self._fewer_s = None
-        elif self._fewer_s is None:
+            return
+        if self._calls.answered != self._answered:
+            self._answered, self._in_vain = self._calls.answered, 0
+        if self._fewer_s is None:
             self._fewer_s = now_s
-        elif now_s - self._fewer_s > self._replace_s:
+        elif now_s - self._fewer_s > self._replace_s * 2 ** min(self._in_vain, _MOST_DOUBLINGS):
             self._fewer_s = now_s
+            self._in_vain += 1
+            # Not in the event loop, which is the cluster's as well: some classes would wait for it, others for the net.
             with suppress(Exception):
-                self._cluster.scale(wanted)
+                await asyncio.to_thread(self._cluster.scale, wanted)
 
     async def _is_hopeless(self, found: Mapping[str, int]) -> bool:
         """Tell whether calls have waited for too long for a worker that could execute one of them."""
