@@ -11,9 +11,10 @@ import functools
 import os
 import pickle
 import re
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,7 @@ from omegaconf.grammar_parser import parse
 
 # Set to "here" while jobs are composed: what `hydra.job.env_copy` may name.
 COPIED_VARIABLE = "PARCACHE_TEST_COPIED"
+_PATIENCE_S = 60.0
 FLAGS = ("struct", "readonly", "allow_objects", "no_deepcopy_set_nodes", "convert", "HYDRA_REMOVE_TOP_LEVEL_DEFAULTS")
 
 
@@ -463,13 +465,34 @@ def _compare_job(found: Any, wanted: Any, touch: str, tell: Callable[[str, Any, 
     for aspect, value in _look(found).items():
         tell(f"{aspect} (first touch: {touch})", value, look[aspect])
     if not _is_endless(look):
-        tell("equal", outcome(lambda: found == wanted), outcome(lambda: wanted == copy.deepcopy(wanted)))
+        with suppress(_TakesHours):
+            with _at_most(_PATIENCE_S):
+                equals_itself = outcome(lambda: wanted == copy.deepcopy(wanted))
+            tell("equal", outcome(lambda: found == wanted), equals_itself)
     return look
 
 
 def _is_endless(look: dict[str, Any]) -> bool:
     """Tell whether an interpolation in it leads to itself: OmegaConf then compares two of them for hours."""
     return any("recursion" in str(look[name]) for name in ("resolved", "resolved containers"))
+
+
+class _TakesHours(BaseException):  # OmegaConf passes it on
+    """OmegaConf does not come to an end with a config of its own."""
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    def give_up(*_: object) -> None:
+        raise _TakesHours
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _look(result: Any) -> dict[str, Any]:
