@@ -534,8 +534,11 @@ class Given(SpecCluster):
         super().__init__(workers={0: worker}, scheduler={"cls": Scheduler, "options": options})
 
 
-def test_dask_cluster_that_cannot_make_workers_is_refused_more_than_it_has(start: Start) -> None:
+def test_dask_cluster_that_cannot_make_workers_is_refused_more_than_it_has(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As many as it has is fine; Dask itself would fail where nobody sees it, each time that it is asked."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # a nanny sets variables of the process that makes it
     cluster = {"_target_": f"{__name__}.Given"}
     assert start(cluster=cluster, scale=1).submit(str, 1).result(DEADLINE_S) == "1"
     with pytest.raises(SettingError, match="at most 1: "):
