@@ -268,8 +268,12 @@ class Fingerprinter:
         if known is not None:
             return known
         packed = self._ahead.take(module, content) if self._ahead is not None else None
-        table = unpacked_table(packed) if packed is not None else tabulate(data, module.name, module.is_package)
-        self._memo.keep_table(module, content, packed if packed is not None else packed_table(table))
+        if packed is None:
+            table = tabulate(data, module.name, module.is_package)
+            packed = packed_table(table)
+        else:
+            table = unpacked_table(packed)
+        self._memo.keep_table(module, content, packed)
         return table
 
     @contextmanager

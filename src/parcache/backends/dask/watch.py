@@ -49,10 +49,11 @@ class Watch:
         self._without_s: float | None = None
         self._has_told = False
         self._fewer_s: float | None = None
-        self._replace_s = _REPLACE_S + _gone_after_s()
+        gone_after_s = _gone_after_s()
+        self._replace_s = _REPLACE_S + gone_after_s
         self._answered = 0
         self._in_vain = 0
-        self._groups = Groups(cluster, _gone_after_s(), clock)
+        self._groups = Groups(cluster, gone_after_s, clock)
         found = client.nthreads()
         self.workers = len(found)
         self.threads: int = sum(found.values())
