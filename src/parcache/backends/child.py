@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from parcache.backends.board import Board
 from parcache.errors import RemoteJobError
+from parcache.home import HOME
 
 HEADER_BYTES: Final = 8
 # How often an idle worker looks whether the sweeping process is still there. The end of its pipe tells that at once,
@@ -54,9 +55,8 @@ def new_setup(initializer: Callable[[], None]) -> Setup:
 
 def command(calls: int, answers: int, board: int) -> str:
     """Return the Python code of a worker that uses these file descriptors."""
-    root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
     # In place of the working directory, which `-c` puts first; the setup brings the real path.
-    place = f"import sys; sys.path[0] = {root!r}"
+    place = f"import sys; sys.path[0] = {HOME!r}"
     return f"{place}; from parcache.backends.child import main; main({calls}, {answers}, {board})"
 
 

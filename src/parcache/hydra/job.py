@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from hydra.core import utils as core_utils
 from hydra.core.hydra_config import HydraConfig
@@ -26,14 +26,13 @@ from hydra.core.utils import JobReturn, JobStatus, env_override
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from parcache.home import PACKAGE
 from parcache.hydra.base import Base, Variation, running_hydra_config
 from parcache.hydra.callbacks import has_users_own
 from parcache.hydra.joblog import LOCK, JobLogging
 from parcache.hydra.layout import Layout, layout_of
 from parcache.hydra.nodes import Deferred, clone
 from parcache.run.lanes import current_lane
-
-_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def run_job(
@@ -73,7 +72,7 @@ def run_job(
                     report.return_value = _call()(report, task)
                     report.status = JobStatus.COMPLETED
                 except Exception as error:
-                    error.__traceback__ = failure.without_frames_of(_PACKAGE, error.__traceback__)
+                    error.__traceback__ = failure.without_frames_of(PACKAGE, error.__traceback__)
                     report.return_value = error
                     report.status = JobStatus.FAILED
                     _note_failure(report, error)

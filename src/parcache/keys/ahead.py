@@ -23,13 +23,12 @@ from itertools import islice
 from typing import Any, Final
 from zlib import crc32
 
+from parcache.home import HOME
 from parcache.keys.code import content_digest
 from parcache.keys.memo import VERSION, packed_table, table_name
 from parcache.keys.modules import Module, sources_below
 from parcache.keys.units import tabulate
 
-# The folder that parcache is imported from.
-_HOME: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _SIZES: Final = struct.Struct("<II")
 _ALONE_S: Final = 0.3  # a helper takes a tenth of a second to start
 _MOST: Final = 3  # helpers; the walk itself does not get faster
@@ -92,7 +91,7 @@ class _Helper:
     def __init__(self, number: int, helpers: int) -> None:
         import subprocess  # nobody else may need it
 
-        home = f"import sys; sys.path.append({_HOME!r}); from parcache.keys.ahead import serve; "
+        home = f"import sys; sys.path.append({HOME!r}); from parcache.keys.ahead import serve; "
         code = f"{home}serve({number}, {helpers}, {_likeness()!r}, {_limits()!r})"
         # The reading end is kept as well: to write where nobody reads ends a program that takes SIGPIPE as it comes.
         self._questions, self._in = os.pipe()

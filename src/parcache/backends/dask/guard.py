@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from parcache.backends.lineage import end_with_descendants
+from parcache.home import HOME
 
 VARIABLE: Final = "PARCACHE_DASK_WORKER"
 _PROC: Final = "/proc"
@@ -25,8 +26,7 @@ class Guard:
     """The process, as the Dask worker sees it. It ends when it is closed, or when the Dask worker is gone."""
 
     def __init__(self, mark: str) -> None:
-        root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
-        code = f"import sys; sys.path[0] = {root!r}; from parcache.backends.dask.guard import main; main({mark!r})"
+        code = f"import sys; sys.path[0] = {HOME!r}; from parcache.backends.dask.guard import main; main({mark!r})"
         self._process = subprocess.Popen(  # noqa: S603 # this very Python
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,

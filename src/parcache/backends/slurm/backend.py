@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, wait
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from parcache.backends.checkpoints import Listening
@@ -28,6 +27,7 @@ from parcache.backends.slurm.shares import thread_limits
 from parcache.backends.slurm.spool import Call, Closing, Spool
 from parcache.backends.slurm.watch import Sent, Watch
 from parcache.errors import NotVisibleError, SettingError, SubmissionError, WorkerDiedError
+from parcache.home import PACKAGE
 
 log = logging.getLogger("parcache")
 R = TypeVar("R")
@@ -163,7 +163,7 @@ class SlurmBackend:
         if place.store is not None:
             places["the store"] = place.store
         if self._settings.python is None:
-            places |= {"Python": sys.executable, "parcache": str(Path(__file__).parents[2])}
+            places |= {"Python": sys.executable, "parcache": PACKAGE}
         nodes, here = cluster.nodes(), visibility.name_here()
         invisible = visibility.invisible(places, nodes, visibility.mounts_here(), here)
         if invisible:
