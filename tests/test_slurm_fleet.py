@@ -168,6 +168,50 @@ def test_fleet_that_somebody_has_cancelled_is_not_submitted_again(stage: Stage) 
     assert problem.blames_job
 
 
+def test_fleet_waits_for_slurms_word_on_an_agent_that_was_told_to_end(stage: Stage) -> None:
+    """Scancel ends the agent before Slurm shows that: what waits does not start meanwhile in another task."""
+    group = stage.put(1)
+    stage.fleet.man()
+    stage.fleet.take({"1_0": state("RUNNING")})
+    agent = stage.start("1_0")
+    stage.spool.obey(agent)
+    assert stage.fleet.man() == {}
+    stage.fleet.take({"1_0": state("COMPLETING")})
+    assert stage.fleet.man() == {}
+    stage.fleet.take({"1_0": state("CANCELLED")})
+    assert isinstance(stage.fleet.man()[group], SlurmEndedError)
+    assert stage.cluster.submitted == [("1", 1)]
+
+
+def test_fleet_does_not_wait_for_ever_for_slurms_word(stage: Stage) -> None:
+    """Accounting that has lost the end of a task calls it running for good: then others take what waits."""
+    stage.put(1)
+    stage.fleet.man()
+    stage.fleet.take({"1_0": state("RUNNING")})
+    stage.spool.obey(stage.start("1_0"))
+    for stage.now_s in (100, 130, 159):
+        stage.fleet.take({"1_0": state("RUNNING")})
+        assert stage.fleet.man() == {}
+    assert stage.cluster.submitted == [("1", 1)]
+    stage.now_s = 161
+    stage.fleet.take({})
+    (task,) = stage.fleet.fallen()
+    assert stage.fleet.end_of(task).name == "UNKNOWN"
+    assert stage.fleet.man() == {}
+    assert stage.cluster.submitted == [("1", 1), ("2", 1)]
+
+
+def test_fleet_waits_for_a_task_that_was_told_to_end_and_comes_back(stage: Stage) -> None:
+    """A requeued task waits for two minutes, and longer: it is there for what waits."""
+    stage.put(1)
+    stage.fleet.man()
+    stage.spool.obey(stage.start("1_0"))
+    for stage.now_s in (100, 300):
+        stage.fleet.take({"1_0": state("PENDING", "BeginTime")})
+        assert stage.fleet.man() == {}
+    assert stage.cluster.submitted == [("1", 1)]
+
+
 def test_fleet_of_which_one_task_was_cancelled_goes_on(stage: Stage) -> None:
     """The others take what waits."""
     stage.put(2)

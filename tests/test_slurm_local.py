@@ -270,6 +270,27 @@ def test_task_that_is_killed_fails_its_job_and_the_others_run_elsewhere(start: S
     assert waiting.result(DEADLINE_S) == "it came"
 
 
+def test_task_that_is_told_to_end_says_so_before_it_leaves(start: Start, tmp_path: Path) -> None:
+    """By SIGTERM, as scancel does it: nobody takes its place before its scheduler has said how it ended."""
+    backend = start()
+    lost, waiting = submitted(backend, wait_for_file, [str(tmp_path / "never"), str(tmp_path / "there")])
+    (tmp_path / "there").touch()
+    until((tmp_path / "never.started").exists, "the job starts")
+    spool, fleet = backend._spool, backend._fleet
+    assert spool is not None
+    assert fleet is not None
+    (claim,) = spool.claims()
+    assert not spool.told()
+    with backend._lock:  # it is not looked after meanwhile
+        os.kill(agents_process(claim.agent, backend), signal.SIGTERM)
+        until(lambda: spool.agents()[claim.agent], "the agent leaves")
+        assert spool.told() == set(fleet.tasks)
+        fleet.man()
+        assert len(fleet.tasks) == 1
+    assert "ended its own job" in str(lost.exception(DEADLINE_S))
+    assert waiting.result(DEADLINE_S) == "it came"  # this scheduler does not say that anybody has cancelled it
+
+
 def agents_process(agent: str, backend: SlurmBackend) -> int:
     import json
 

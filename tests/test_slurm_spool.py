@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -131,6 +133,39 @@ def test_agent_that_leaves_may_stay(spool: Spool) -> None:
     assert spool.agents() == {"1_0-0": True, "1_1-0": False}
     spool.stay("1_0-0")
     assert spool.agents() == {"1_0-0": False, "1_1-0": False}
+
+
+def test_task_was_told_to_end_when_its_last_agent_was(spool: Spool) -> None:
+    """An agent that a requeued task is later has heard nothing yet."""
+    spool.greet("1_0-0", {})
+    spool.greet("1_1-0", {})
+    spool.obey("1_0-0")
+    assert spool.agents() == {"1_0-0": True, "1_1-0": False}
+    assert spool.told() == {"1_0"}
+    spool.greet("1_0-1", {})
+    assert spool.told() == set()
+
+
+def test_removed_spool_leaves_nothing_to_an_agent_that_still_writes(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes while the files are being deleted goes nowhere, and it is told that all is over."""
+    spool.greet("1_0-0", {})
+    remove, errors = shutil.rmtree, []
+
+    def remove_late(folder: str, **given: Any) -> None:
+        try:
+            spool.leave("1_0-0")
+        except FileNotFoundError as error:
+            errors.append(error)
+        remove(folder, **given)
+
+    monkeypatch.setattr(shutil, "rmtree", remove_late)
+    before = sorted(tmp_path.iterdir())
+    spool.remove()
+    assert len(errors) == 1
+    assert spool.closing() is Closing.CANCEL
+    assert [path for path in before if path != Path(spool.folder)] == sorted(tmp_path.iterdir())
 
 
 def test_spool_that_is_gone_asks_for_the_end(spool: Spool) -> None:

@@ -126,22 +126,27 @@ class Agent:
         spool = self._spool
         if not spool.exists:
             return False
-        self._orders = Orders.of(spool.orders(self._group))
-        before = [each for each in spool.agents() if task_of(each) == self._task]
-        self._name = agent_name(self._task, 1 + max((restart_of(each) for each in before), default=-1))
-        spool.greet(self._name, {"host": socket.gethostname(), "pid": os.getpid(), "group": self._group})
-        self._adopt(frozenset(before))
-        setup = pickle.loads(spool.read_setup())._replace(parent=os.getpid())
-        orders = self._orders
-        self._pool = Pool(environments(orders.parallel, orders.threads, os.environ), setup)
         try:
+            self._enter()
             return self._work()
         except FileNotFoundError:  # the sweep is over, and its spool gone
             if self._spool.exists:
                 raise
             return False
         finally:
-            self._pool.stop(cancel=self._wish is not None)
+            if self._pool is not None:
+                self._pool.stop(cancel=self._wish is not None)
+
+    def _enter(self) -> None:
+        """Learn how to work, take the next name of this task's agents, and have workers ready."""
+        spool = self._spool
+        orders = self._orders = Orders.of(spool.orders(self._group))
+        before = [each for each in spool.agents() if task_of(each) == self._task]
+        self._name = agent_name(self._task, 1 + max((restart_of(each) for each in before), default=-1))
+        spool.greet(self._name, {"host": socket.gethostname(), "pid": os.getpid(), "group": self._group})
+        self._adopt(frozenset(before))
+        setup = pickle.loads(spool.read_setup())._replace(parent=os.getpid())
+        self._pool = Pool(environments(orders.parallel, orders.threads, os.environ), setup)
 
     def checkpoint(self, *_: Any) -> Any:
         """Return what submitit is to run when the task has been requeued: this agent, made anew by its command."""
@@ -297,7 +302,9 @@ class Agent:
                 self._settle(claim)
             if self._spool.closing() is None and self._spool.waiting(self._group):
                 return True
-        self._spool.leave(self._name)
+            self._spool.leave(self._name)
+        else:
+            self._spool.obey(self._name)
         return False
 
     def _settle(self, claim: Claim) -> None:

@@ -26,7 +26,8 @@ log = logging.getLogger("parcache")
 _MAX_STILLBORN: Final = 3
 # A task that Slurm has never shown is not taken for lost before this: accounting is written with delay.
 _UNSEEN_S: Final = 60.0
-
+# Nor is one whose agent has ended as it was told to; accounting that has lost its end would call it running for good.
+_WORD_S: Final = 60.0
 
 # Slurm says this for a moment of what it is about to requeue.
 _MAY_COME_BACK: Final = frozenset({"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"})
@@ -46,13 +47,14 @@ class Group(NamedTuple):
 class Task:
     """An agent as far as the scheduler knows it."""
 
-    __slots__ = ("doubted_s", "group", "id", "is_buried", "job", "state", "submitted_s", "waiting_for")
+    __slots__ = ("doubted_s", "group", "id", "is_buried", "job", "state", "submitted_s", "told_s", "waiting_for")
 
     def __init__(self, id: str, job: str, group: int, submitted_s: float) -> None:
         self.id, self.job, self.group, self.submitted_s = id, job, group, submitted_s
         self.state: State | None = None
         self.is_buried = False
         self.doubted_s: float | None = None
+        self.told_s: float | None = None
         self.waiting_for: tuple[str, float] = ("", 0.0)
 
     def waits(self, reason: str, now_s: float) -> float:
@@ -61,6 +63,14 @@ class Task:
         if reason and reason != self.waiting_for[0]:
             self.waiting_for = (reason, now_s)
         return now_s - self.waiting_for[1] if reason else 0.0
+
+    def told(self, is_so: bool, now_s: float) -> float:
+        """Take note of whether its agent has ended as it was told to; return for how long that has been known (s)."""
+        if not is_so:
+            self.told_s = None
+        elif self.told_s is None:
+            self.told_s = now_s
+        return 0.0 if self.told_s is None else now_s - self.told_s
 
     @property
     def is_running(self) -> bool:
@@ -166,8 +176,12 @@ class Fleet:
                 self.tasks[id] = Task(id, submitted.job, group.number, now_s)
 
     def _left(self) -> set[str]:
-        """Return the tasks whose last agent takes no more calls."""
-        return {task for task, has_left in self._spool.tasks().items() if has_left}
+        """Return the tasks whose last agent takes no more calls, for which others are to be there.
+
+        Not where it was told to end: whether somebody does not want it or it comes back, Slurm says in a moment.
+        """
+        told = self._spool.told()
+        return {task for task, has_left in self._spool.tasks().items() if has_left and task not in told}
 
     @staticmethod
     def _is_live(task: Task, group: int, left: set[str]) -> bool:
@@ -205,11 +219,13 @@ class Fleet:
     def take(self, found: Mapping[str, State]) -> dict[int, ParcacheError]:
         """Take note of what the scheduler says; return the groups whose calls wait for what will never start."""
         problems: dict[int, ParcacheError] = {}
-        started = set(self._spool.tasks())
+        started, told = set(self._spool.tasks()), self._spool.told()
         for task in self.tasks.values():
             if task.has_ended:
                 continue
             state = found.get(task.id)
+            if task.told(task.id in told, self._clock()) > _WORD_S and (state is None or state.phase is Phase.RUNNING):
+                state = states.SILENT
             if state is None:
                 if task.state is not None or self._clock() - task.submitted_s < _UNSEEN_S:
                     continue

@@ -143,7 +143,7 @@ class Others:
                 spool = Spool(os.path.join(self._folder, name))
                 if spool.folder == self._own.folder:
                     continue
-                if not spool.exists:
+                if name.startswith(".") or not spool.exists:
                     _remove_remains(spool)
                     continue
                 jobs = spool.jobs()

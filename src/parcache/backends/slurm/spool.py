@@ -16,13 +16,15 @@ This module alone knows the names; it is the specification of the format::
     kills/NUMBER           empty: the call is to be ended
     agents/AGENT           JSON about an agent that has started
     agents/AGENT.left      empty: it takes no more calls
+    agents/AGENT.told      empty: nor does this one; it has ended because its scheduler, or whoever, told it to
     jobs/ID.json           a job of the scheduler: cluster, tasks (how many agents it is), group
 
 A GROUP is a number: calls that need the same resources. A CALL is ``NUMBER.ATTEMPT.KEY``: its place in the sweep, how
 often it has been given back, and the digest that it publishes under, or ``-``. An AGENT is ``JOB-RESTART``: the
 scheduler's id of the array task (``123_4``) and how many agents that had been before, for it may be requeued.
 
-A file appears whole, by a rename within its folder; names that begin with a dot are not there yet. A call is in one of
+A file appears whole, by a rename within its folder; names that begin with a dot are not there yet. A spool whose own
+name does is being deleted. A call is in one of
 ``queue`` and ``taken`` until its answer is there. The spool is readable by its owner alone, as what lies in it is
 unpickled. Times are those of the file server, so they are compared with one another and never with a clock.
 """
@@ -173,8 +175,14 @@ class Spool:
         self._write(json.dumps(dict(about)).encode(), "jobs", f"{job}.json")
 
     def remove(self) -> None:
-        """Delete the spool, as far as that goes."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the spool, as far as that goes. An agent that is about to write into it finds it gone."""
+        folder, name = os.path.split(self.folder)
+        gone = os.path.join(folder, f".{name}-{os.getpid()}-{next(_serial)}")
+        try:
+            os.rename(self.folder, gone)
+        except OSError:
+            gone = self.folder
+        shutil.rmtree(gone, ignore_errors=True)
 
     # The agents' side.
 
@@ -231,6 +239,10 @@ class Spool:
     def leave(self, agent: str) -> None:
         """Note that an agent takes no more calls. It looks once more after that: a call may have come meanwhile."""
         self._write(b"", "agents", f"{agent}.left")
+
+    def obey(self, agent: str) -> None:
+        """Note that an agent ends as it was told to, with all that it ran; what comes of it, the scheduler knows."""
+        self._write(b"", "agents", f"{agent}.told")
 
     def stay(self, agent: str) -> None:
         """Take that back."""
@@ -316,12 +328,18 @@ class Spool:
     def agents(self) -> dict[str, bool]:
         """Return the agents that have started, and of each whether it has left."""
         names = set(self._names("agents"))
-        return {name: f"{name}.left" in names for name in names if not name.endswith(".left")}
+        return {name: not names.isdisjoint((f"{name}.left", f"{name}.told")) for name in _agents(names)}
 
     def tasks(self) -> dict[str, bool]:
         """Return the array tasks that have started, and of each whether its last agent has left."""
         agents = self.agents()
         return {task_of(agent): agents[agent] for agent in sorted(agents, key=restart_of)}
+
+    def told(self) -> set[str]:
+        """Return the array tasks whose last agent has ended as it was told to."""
+        names = set(self._names("agents"))
+        last = {task_of(agent): agent for agent in sorted(_agents(names), key=restart_of)}
+        return {task for task, agent in last.items() if f"{agent}.told" in names}
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Return what was submitted to the scheduler, by its ids."""
@@ -357,3 +375,7 @@ class Spool:
 
 def _taken_name(claim: Claim) -> str:
     return f"{claim.call}.{claim.agent}"
+
+
+def _agents(names: set[str]) -> Iterator[str]:
+    return (name for name in names if name.rpartition("-")[2].isdecimal())

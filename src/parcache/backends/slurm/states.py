@@ -26,6 +26,7 @@ class State(NamedTuple):
 
 
 GONE: Final = State(Phase.ENDED, "UNKNOWN", "Slurm does not know it any more")
+SILENT: Final = State(Phase.ENDED, "UNKNOWN", "it was told to end, and Slurm does not say that it has")
 
 _PENDING: Final = frozenset({"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
 _ENDED: Final = frozenset(
