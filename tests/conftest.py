@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
@@ -104,8 +106,15 @@ class Project:
         """Run a program to its end."""
         return self.start(*overrides, script=script, env=env).finish()
 
-    def start(self, *overrides: str, script: str = "app.py", env: Mapping[str, str] | None = None) -> Running:
-        """Start a program."""
+    def start(
+        self,
+        *overrides: str,
+        script: str = "app.py",
+        env: Mapping[str, str] | None = None,
+        to: Path | None = None,
+        **more: Any,
+    ) -> Running:
+        """Start a program; ``to`` is the file for all that it prints, which can be read meanwhile."""
         surroundings = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PARCACHE_")},
             "RUNS": str(self.runs),
@@ -114,16 +123,19 @@ class Project:
             **self.env,
             **(env or {}),
         }
-        process = subprocess.Popen(
-            [sys.executable, script, *overrides],
-            cwd=self.folder,
-            env=surroundings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with contextlib.ExitStack() as stack:
+            out = subprocess.PIPE if to is None else stack.enter_context(to.open("w"))
+            process = subprocess.Popen(
+                [sys.executable, script, *overrides],
+                cwd=self.folder,
+                env=surroundings,
+                stdout=out,
+                stderr=subprocess.PIPE if to is None else subprocess.STDOUT,
+                text=True,
+                **more,
+            )
         _running.append(process)
-        return Running(process)
+        return Running(process, to)
 
     def executions(self) -> list[str]:
         """Return what the task function wrote each time it ran, in the order in which it ran."""
@@ -139,15 +151,16 @@ class Running:
     """A program that runs."""
 
     process: subprocess.Popen[str]
+    to: Path | None = None
 
     def finish(self) -> Result:
         """Wait for its end."""
         try:
-            out, err = self.process.communicate(timeout=240)
+            out, err = self.process.communicate(timeout=600)
         except subprocess.TimeoutExpired:
             self.process.kill()
             pytest.fail(f"the program does not end: {self.process.args}")
-        return Result(self.process.returncode, out, err)
+        return Result(self.process.returncode, out if self.to is None else self.to.read_text(), err or "")
 
 
 _running: list[subprocess.Popen[str]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,14 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def begun(printed: Path) -> set[int]:
+    """Return the calls that a sweep with ``hydra.verbose=parcache`` knows to have begun.
+
+    A Dask worker tells of a call a moment after it has begun, and not of one that has ended by then.
+    """
+    return {int(number) for number in re.findall(r"Call (\d+) runs on the Dask worker at ", printed.read_text())}
 
 
 class Processes:

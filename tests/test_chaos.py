@@ -27,7 +27,10 @@ def running_jobs(folder: Path) -> dict[int, int]:
     """Return which job each worker process says that it runs, as ``parcache.run.marks`` has it."""
     found = {}
     for path in folder.glob("parcache-marks-*/*"):
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # the sweep ends just now
+            continue
         if len(data) == 32:
             found[int(path.name.partition("-")[0])] = struct.unpack("=QQQQ", data)[1]
     return found

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from parcache.backends.dask.scratch import scratch_folder
 from tests.conftest import Project
-from tests.dask_clusters import Processes, until
+from tests.dask_clusters import Processes, begun, until
 from tests.sweeping import ends, numbers, processes_of
 
 DASK = ("-m", "hydra/launcher=parcache", "hydra/launcher/backend=dask", "hydra.sweep.dir=out")
@@ -111,10 +109,10 @@ def test_dask_job_that_loses_its_worker_each_time_fails_alone(deeds: Project) ->
 
 def test_dask_job_that_takes_too_long_is_stopped_alone(deeds: Project) -> None:
     """timeout_s ends the job and what it has started; nothing else."""
-    result = deeds.run(*TWO, "x=range(6)", "deed=hang", "hydra.launcher.failures.timeout_s=1")
+    result = deeds.run(*TWO, "x=range(6)", "deed=hang", "hydra.launcher.failures.timeout_s=5")
     found = ends(deeds.folder / "out")
     assert found == {number: ["failed" if number == 1 else "completed"] for number in range(6)}, result.out
-    assert "JobTimeoutError: Job 1 ran longer than 1 s and was stopped" in result.out
+    assert "JobTimeoutError: Job 1 ran longer than 5 s and was stopped" in result.out
     assert processes_of(deeds) == []
 
 
@@ -129,38 +127,38 @@ def test_dask_job_that_takes_too_much_memory_is_stopped_alone(deeds: Project) ->
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_dask_sweep_interrupted_keeps_what_is_done_and_leaves_no_process(
-    deeds: Project, number: signal.Signals
+    deeds: Project, number: signal.Signals, tmp_path: Path
 ) -> None:
     """Ctrl-C at the terminal, which Dask's own processes get as well, or SIGTERM: in order, with nothing left."""
 
     def as_a_shell_does() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    process = subprocess.Popen(
-        [sys.executable, "app.py", *TWO, "x=1,2,3,4", "wait=true"],
-        cwd=deeds.folder,
-        env={**os.environ, "RUNS": str(deeds.runs), "PYTHONWARNINGS": "ignore", "PARCACHE_DIR": ".parcache"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    printed = tmp_path / "printed"
+    running = deeds.start(
+        *TWO,
+        *("x=1,2,3,4", "wait=true", "hydra.verbose=parcache"),
+        env={"PARCACHE_DIR": ".parcache"},
+        to=printed,
         start_new_session=True,
         preexec_fn=as_a_shell_does,
     )
-    until(lambda: len(deeds.executions()) == 3, "one job is done and two run")
-    until(lambda: numbers(deeds.folder / "out", "completed") == [0], "its end is known")
+    until(lambda: len(begun(printed) - {1}) == 2, "two run, and that is known")
+    until(lambda: numbers(deeds.folder / "out", "completed") == [0], "one job is done, and that is known")
     if number == signal.SIGINT:
-        os.killpg(process.pid, number)
+        os.killpg(running.process.pid, number)
     else:
-        process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, out
-    assert "Interrupted. 1 jobs of this batch are done" in out
-    assert "Traceback" not in out
-    assert "distributed" not in out
+        running.process.send_signal(number)
+    result = running.finish()
+    assert result.code == 130, result.out
+    assert len(deeds.executions()) == 3
+    assert "Interrupted. 1 jobs of this batch are done" in result.out
+    assert "Traceback" not in result.out
+    assert "distributed" not in result.out
     found = ends(deeds.folder / "out")
     assert found[0] == ["completed"]
     assert sorted(state for job in (1, 2, 3) for state in found[job]) == ["cancelled", "interrupted", "interrupted"]
-    assert processes_of(deeds) == []
+    until(lambda: processes_of(deeds) == [], "no process is left")  # multiprocessing's own ends a moment later
 
 
 def test_dask_sweep_killed_leaves_no_process_and_its_folder_to_the_next(

@@ -13,6 +13,7 @@ DEEDS = """
     import ctypes
     import logging
     import os
+    import pathlib
     import resource
     import signal
     import subprocess
@@ -76,6 +77,13 @@ DEEDS = """
 
     def raises(cfg):
         raise ValueError("as it happens")
+
+    def raises_third(cfg):
+        entries = pathlib.Path(os.environ["HOME_FOLDER"], ".parcache", "entries")
+        until_s = time.monotonic() + 120
+        while len(list(entries.glob("*/*.entry"))) < 2 and time.monotonic() < until_s:
+            time.sleep(0.02)
+        raises(cfg)
 
     def lingers(cfg):
         time.sleep(2)
@@ -309,11 +317,11 @@ def test_child_processes_of_a_job_that_times_out_end_with_it(deeds: Project) -> 
             time.sleep(600)
         """
     )
-    more = ("hydra.launcher.failures.timeout_s=1", "hydra.launcher.failures.retries=1")
+    more = ("hydra.launcher.failures.timeout_s=5", "hydra.launcher.failures.retries=1")
     result, folder = sweep(deeds, ["-m", "hydra/launcher=parcache"], "stuck", "healthy", more=more)
     assert ends(folder) == {0: ["failed"], 1: ["completed"], 2: ["completed"], 3: ["completed"]}
     assert numbers(folder, "retry") == [0]
-    assert "#0 job={deed:stuck,n:0}: failed: JobTimeoutError: Job 0 ran longer than 1 s and was stopped" in result.out
+    assert "#0 job={deed:stuck,n:0}: failed: JobTimeoutError: Job 0 ran longer than 5 s and was stopped" in result.out
     assert processes_of(deeds) == []
 
 
@@ -331,7 +339,7 @@ def test_timeout_with_a_backend_that_cannot_stop_jobs_is_refused(deeds: Project)
 def test_policy_stop_raises_the_first_failure_and_starts_nothing_else(deeds: Project, launcher: list[str]) -> None:
     """The sweep ends with the failure's own traceback; what was done before stays done."""
     more = ("hydra.launcher.failures.policy=stop", "hydra.launcher.order=given")
-    result, folder = sweep(deeds, launcher, "healthy", "raises", *["healthy"] * 20, more=more)
+    result, folder = sweep(deeds, launcher, "healthy", "raises_third", *["healthy"] * 20, more=more)
     found = ends(folder)
     assert found[2] == ["failed"]
     assert found[0] == ["completed"]

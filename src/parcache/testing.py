@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
-_PATIENCE_S: Final = 90.0
+_PATIENCE_S: Final = 300.0
 _DEEDS: Final = '''\
 import os
 import signal

@@ -20,6 +20,7 @@ QUEUE = "all.q"
 SLOTS = 8  # whatever the machine has
 _INSTALLED = Path("/var/lib/gridengine")
 _PROGRAMS = Path("/usr/lib/gridengine")
+_PATIENCE_S = 120
 _SHARE = Path("/usr/share/gridengine")
 
 
@@ -55,10 +56,10 @@ class GridEngine:
         self._write()
         try:
             self.daemons.start("qmaster", [str(_PROGRAMS / "sge_qmaster")])
-            self._wait("qmaster", lambda: self.run("qconf", "-sh", check=False).strip(), 20)
+            self._wait("qmaster", lambda: self.run("qconf", "-sh", check=False).strip(), _PATIENCE_S)
             self._configure()
             self.daemons.start("execd", [str(_PROGRAMS / "sge_execd")])
-            self._wait("execd", self._takes_jobs, 40)
+            self._wait("execd", self._takes_jobs, _PATIENCE_S)
         except ClusterError as error:
             logs = "\n".join(f"--- {name}\n{self.daemons.log(name)}" for name in self.daemons.names())
             self.down()
@@ -98,8 +99,9 @@ class GridEngine:
         return self.run("qstat", "-u", "*").splitlines()[2:]
 
     def _takes_jobs(self) -> bool:
-        line = next(line for line in self.run("qstat", "-f").splitlines() if line.startswith(QUEUE))
-        return len(line.split()) == 5  # the sixth word would be its trouble, such as "au"
+        lines = self.run("qstat", "-f", check=False).splitlines()
+        # A sixth word would be its trouble, such as "au".
+        return any(line.startswith(QUEUE) and len(line.split()) == 5 for line in lines)
 
     def _write(self) -> None:
         for name in ("default/common", "spool", "qmaster/job_scripts", "execd"):

@@ -48,6 +48,6 @@ def test_dask_on_grid_engine_runs_a_sweep_and_takes_its_workers_back(grid_engine
     ran = [line.split(":") for line in project.executions()]
     assert sorted(int(x) for x, _, _ in ran) == list(range(12))
     assert all(job.isdigit() and slots == "2" for _, job, slots in ran)
-    wait_for(lambda: grid_engine.jobs() == [], "no job is left", 60)
+    wait_for(lambda: grid_engine.jobs() == [], "no job is left", 240)
     assert processes_of(project) == []
     assert "12 hits, 0 misses" in project.run(*launcher).check().summary

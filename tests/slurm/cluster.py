@@ -34,6 +34,7 @@ from tests.slurm.database import start_database
 PACKAGES = ("slurm-wlm", "munge", "slurmdbd", "mariadb-server")
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "squeue")
 _ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "sacctmgr")
+_PATIENCE_S = 120
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -97,8 +98,8 @@ class Cluster:
             self.daemons.start("slurmctld", ["slurmctld", "-D"])
             for node in self.nodes:
                 self.start_node(node)
-            self._wait("slurmctld", lambda: self.node_states().values(), 20)
-            self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"}, 30)
+            self._wait("slurmctld", lambda: self.node_states().values(), _PATIENCE_S)
+            self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"}, _PATIENCE_S)
         except ClusterError as error:
             logs = "\n".join(f"--- {name}\n{self.daemons.log(name)}" for name in self.daemons.names())
             self.down()
@@ -151,7 +152,7 @@ class Cluster:
     def cancel_all(self) -> None:
         """Cancel every job and wait until none is left; after some seconds, leave it at that."""
         self.run("scancel", "--user=root", "--full", check=False)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline and self.run("squeue", "--noheader", check=False).strip():
             time.sleep(0.1)
 
@@ -164,7 +165,7 @@ class Cluster:
         for node, state in self.node_states().items():
             if state.startswith(("down", "drain", "drng")):
                 self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
-        self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"}, 30)
+        self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"}, _PATIENCE_S)
 
     def start_node(self, node: str) -> None:
         """Start the daemon of one node."""
@@ -211,14 +212,14 @@ class Cluster:
         files = [f"--{option}={self.folder}/munge.{suffix}" for option, suffix in names.items()]
         # --force: its own rules for the folder's owner would forbid everything below /tmp.
         self.daemons.start("munged", ["munged", "--foreground", "--force", *files])
-        self._wait("munged", (self.folder / "munge.socket").exists, 10)
+        self._wait("munged", (self.folder / "munge.socket").exists, _PATIENCE_S)
 
     def _start_accounting(self) -> None:
         port = self.site.ports["database"]
         start_database(self.daemons, port, self.site.password)
-        self._wait("database", lambda: answers(port), 30)
+        self._wait("database", lambda: answers(port), _PATIENCE_S)
         self.daemons.start("slurmdbd", ["slurmdbd", "-D"])
-        self._wait("slurmdbd", lambda: answers(self.site.ports["slurmdbd"]), 30)
+        self._wait("slurmdbd", lambda: answers(self.site.ports["slurmdbd"]), _PATIENCE_S)
         for command in (
             f"add cluster {CLUSTER}",
             f"add account {ACCOUNT} cluster={CLUSTER}",

@@ -149,7 +149,7 @@ def descendants(pid: int) -> list[int]:
 
 def free_ports(number: int) -> list[int]:
     """Choose ports that nobody listens on, from a place that differs between processes."""
-    start = _PORTS.start + (os.getpid() * 10) % len(_PORTS)
+    start = _PORTS.start + (os.getpid() * 100) % len(_PORTS)
     free = (port for port in (*range(start, _PORTS.stop), *range(_PORTS.start, start)) if not answers(port))
     return list(itertools.islice(free, number))
 

@@ -18,7 +18,7 @@ from tests.slurm.counting import Calls
 from tests.slurm.daemons import wait_for
 
 LAUNCHER = ("-m", "hydra/launcher=parcache", "hydra/launcher/backend=slurm", "hydra.sweep.dir=out")
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
 DEEDS = """
     import os
     import subprocess
@@ -134,7 +134,7 @@ def wait_for_runs(project: Project, count: int) -> None:
     wait_for(lambda: len(project.executions()) >= count, f"{count} jobs run", PATIENCE_S)
 
 
-def wait_for_empty_queue(cluster: Cluster, patience_s: float = 20) -> None:
+def wait_for_empty_queue(cluster: Cluster, patience_s: float = PATIENCE_S) -> None:
     """Insist that nothing is left with Slurm, which takes a moment to see the end of what was cancelled."""
     wait_for(lambda: cluster.queue() == [], "the queue is empty", patience_s)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
+from tests.dask_clusters import begun
 from tests.slurm.cluster import Cluster
 from tests.slurm.daemons import wait_for
 from tests.sweeping import ends, numbers, processes_of
@@ -27,7 +28,7 @@ PROFILE = """
       local_directory: {folder}
 """
 DASK = ("-m", "hydra/launcher=parcache", "hydra/launcher/backend=here", "hydra.sweep.dir=out")
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_dask_on_slurm_runs_a_sweep_and_takes_its_workers_back(swept: Project, q
     assert result.summary.startswith("30 jobs: 0 hits, 30 misses, 0 failed")
     assert "distributed" not in result.out + result.err
     wait_for_empty(queue)
-    assert processes_of(swept) == []
+    wait_for(lambda: processes_of(swept) == [], "no process is left", PATIENCE_S)
     assert "30 hits, 0 misses" in swept.run(*DASK, "x=range(30)").check().summary
 
 
@@ -85,11 +86,14 @@ def test_dask_on_slurm_that_adapts_starts_with_no_worker(swept: Project, queue: 
     wait_for_empty(queue)
 
 
-def test_dask_on_slurm_loses_a_worker_and_runs_its_job_elsewhere(swept: Project, queue: Cluster) -> None:
+def test_dask_on_slurm_loses_a_worker_and_runs_its_job_elsewhere(
+    swept: Project, queue: Cluster, tmp_path: Path
+) -> None:
     """Scancel of the Slurm job in which a job runs costs it one more run; the other jobs complete as well."""
-    running = swept.start(*DASK, "hydra.launcher.backend.scale=2", "x=range(8)", "waits=true")
+    printed, overrides = tmp_path / "printed", ("x=range(8)", "waits=true", "hydra.verbose=parcache")
+    running = swept.start(*DASK, "hydra.launcher.backend.scale=2", *overrides, to=printed)
     folder = swept.folder / "out"
-    wait_for(lambda: len(swept.executions()) == 8, "all but one have run", PATIENCE_S)
+    wait_for(lambda: 2 in begun(printed), "job 1 runs, and that is known", PATIENCE_S)
     wait_for(lambda: len(numbers(folder, "completed")) == 7, "all but one are done", PATIENCE_S)
     victim = next(line.split()[0] for line in queue.queue() if _runs_a_job(queue, line.split()[0], swept))
     queue.run("scancel", "--signal=KILL", "--full", victim)
@@ -99,7 +103,7 @@ def test_dask_on_slurm_loses_a_worker_and_runs_its_job_elsewhere(swept: Project,
     assert result.summary.startswith("8 jobs: 0 hits, 8 misses, 0 failed")
     assert numbers(folder, "retry") == [1]
     wait_for_empty(queue)
-    assert processes_of(swept) == []
+    wait_for(lambda: processes_of(swept) == [], "no process is left", PATIENCE_S)
 
 
 def test_dask_on_slurm_that_loses_all_workers_asks_for_others(swept: Project, queue: Cluster) -> None:
@@ -135,22 +139,23 @@ def _runs_a_job(queue: Cluster, job: str, project: Project) -> bool:
 def test_dask_on_slurm_whose_workers_never_start_says_why(swept: Project, queue: Cluster) -> None:
     """Where Slurm starts no worker, the jobs fail by what Slurm says of it, and the job script is in the log."""
     down = ("hydra.launcher.backend.scale=1", "+hydra.launcher.backend.cluster.queue=down")
-    result = swept.run(*DASK, *down, "hydra.launcher.backend.wait_s=3", "x=1")
+    result = swept.run(*DASK, *down, "hydra.launcher.backend.wait_s=15", "x=1")
     assert result.code == 1
-    assert "No worker of dask_jobqueue.SLURMCluster has come for 3 s" in result.out
+    assert "No worker of dask_jobqueue.SLURMCluster has come for 15 s" in result.out
     assert re.search(r"squeue has: \d+ PENDING \(PartitionDown\)", result.out)
     assert "#SBATCH -p down" in result.out
     wait_for_empty(queue)
 
 
-def test_dask_on_slurm_interrupted_takes_its_workers_back(swept: Project, queue: Cluster) -> None:
+def test_dask_on_slurm_interrupted_takes_its_workers_back(swept: Project, queue: Cluster, tmp_path: Path) -> None:
     """Ctrl-C: exit code 130, an empty queue, and what was done is kept."""
-    running = swept.start(*DASK, "hydra.launcher.backend.scale=2", "x=range(3)", "waits=true")
-    wait_for(lambda: len(swept.executions()) == 3, "all have run or run", PATIENCE_S)
+    printed, overrides = tmp_path / "printed", ("x=range(3)", "waits=true", "hydra.verbose=parcache")
+    running = swept.start(*DASK, "hydra.launcher.backend.scale=2", *overrides, to=printed)
+    wait_for(lambda: 2 in begun(printed), "job 1 runs, and that is known", PATIENCE_S)
     wait_for(lambda: len(numbers(swept.folder / "out", "completed")) == 2, "two are done", PATIENCE_S)
     running.process.send_signal(signal.SIGINT)
     result = running.finish()
     assert result.code == 130, result.out + result.err
     assert ends(swept.folder / "out") == {0: ["completed"], 1: ["interrupted"], 2: ["completed"]}
     wait_for_empty(queue)
-    assert processes_of(swept) == []
+    wait_for(lambda: processes_of(swept) == [], "no process is left", PATIENCE_S)

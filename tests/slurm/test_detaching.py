@@ -21,4 +21,4 @@ def test_detached_sweep_asked_again_while_its_jobs_wait_submits_nothing(
     assert calls.count("sbatch") == 1
     release(deeds)
     wait_for(lambda: len(deeds.entries()) == 6, "all are stored", PATIENCE_S)
-    wait_for_empty_queue(cluster, 60)  # they wait some seconds for more
+    wait_for_empty_queue(cluster)  # they wait some seconds for more

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.conftest import Project
 from tests.slurm.cluster import Cluster
 from tests.slurm.daemons import wait_for
+from tests.slurm.requeueing import make_eligible
 from tests.slurm.sweeps import PATIENCE_S, finished, jobs_of, release, sweeping, wait_for_runs
 from tests.sweeping import ends, journal, numbers
 
@@ -40,8 +41,7 @@ def test_requeued_task_runs_its_job_again_within_its_retries(deeds: Project, clu
         wait_for(lambda: (deeds.folder / "tried-0").exists(), "the job runs", PATIENCE_S)
         (victim,) = tasks(cluster)
         cluster.run("scontrol", "requeue", victim)
-        wait_for(lambda: "PENDING" in cluster.queue()[0], "requeued", 30)
-        cluster.run("scontrol", "update", f"jobid={victim}", "starttime=now")  # it would wait for two minutes
+        make_eligible(cluster)
         code, out = finished(process)
     assert code == 0, out
     assert ends(deeds.folder / "out") == {0: ["completed"], 1: ["completed"]}
@@ -54,7 +54,7 @@ def test_suspended_task_goes_on_when_it_is_resumed(deeds: Project, cluster: Clus
         wait_for_runs(deeds, 1)
         (victim,) = tasks(cluster)
         cluster.run("scontrol", "suspend", victim)
-        wait_for(lambda: "SUSPENDED" in cluster.queue()[0], "suspended", 20)
+        wait_for(lambda: "SUSPENDED" in cluster.queue()[0], "suspended", PATIENCE_S)
         release(deeds)
         cluster.run("scontrol", "resume", victim)
         code, out = finished(process)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -23,10 +22,11 @@ from tests.slurm.cluster import Cluster
 from tests.slurm.configuration import TIGHT_QOS
 from tests.slurm.counting import Calls
 from tests.slurm.daemons import wait_for
+from tests.slurm.requeueing import make_eligible
 
 pytestmark = pytest.mark.any_hydra
 
-DEADLINE_S = 150
+DEADLINE_S = 300
 
 Start = Callable[..., SlurmBackend]
 
@@ -74,7 +74,7 @@ def task_at_work(backend: SlurmBackend) -> str:
     """Return the array task that has a call, when one has."""
     spool = backend._spool
     assert spool is not None
-    wait_for(lambda: bool(spool.starts()), "a job runs", 60)
+    wait_for(lambda: bool(spool.starts()), "a job runs", DEADLINE_S)
     return spool.claims()[0].agent.rpartition("-")[0]
 
 
@@ -234,7 +234,7 @@ def test_preempted_job_is_named_or_runs_again(start: Start, cluster: Cluster, tm
     task_at_work(backend)
     urgent = ["--parsable", "--partition=main", f"--nodelist={cluster.nodes[0]}", "--exclusive", "--output=/dev/null"]
     job = cluster.run("sbatch", *urgent, "--wrap=sleep 300").strip()
-    wait_for(lambda: f"{job} RUNNING" in "\n".join(cluster.queue()), "the urgent one runs", 60)
+    wait_for(lambda: f"{job} RUNNING" in "\n".join(cluster.queue()), "the urgent one runs", DEADLINE_S)
     if not retries:
         cluster.run("scancel", job)
         make_eligible(cluster)
@@ -247,29 +247,6 @@ def test_preempted_job_is_named_or_runs_again(start: Start, cluster: Cluster, tm
     assert len((tmp_path / "file.started").read_text().split()) == 2
 
 
-def make_eligible(cluster: Cluster) -> None:
-    """Let a requeued task start: Slurm has it wait for two minutes, so that its last run is surely over.
-
-    A node refuses what starts in the very second in which it has been told to end the run before.
-    """
-    wait_for(lambda: [line for line in cluster.queue() if "PENDING" in line], "the task is requeued", 60)
-    jobs = cluster.run("squeue", "--noheader", "--array", "--states=PENDING", "--format=%A").split()
-    wait_for(lambda: not any(steps_of(job) for job in jobs), "its last run is over", 60)
-    for job in jobs:
-        cluster.run("scontrol", "update", f"jobid={job}", "starttime=now+2")
-
-
-def steps_of(job: str) -> list[str]:
-    """Return the processes of Slurm's that look after a job, among them the last to tell of its end."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            command = path.read_bytes().replace(b"\0", b" ").decode()
-            if command.startswith(f"slurmstepd: [{job}."):
-                found.append(command)
-    return found
-
-
 def test_job_on_a_node_that_fails_is_named_or_runs_elsewhere(start: Start, cluster: Cluster, tmp_path: Path) -> None:
     """Slurm requeues its task on the other node: the job is taken up there, within its retries."""
     backend = start(1)
@@ -277,7 +254,7 @@ def test_job_on_a_node_that_fails_is_named_or_runs_elsewhere(start: Start, clust
     task_at_work(backend)
     (node,) = {line.split()[3] for line in cluster.queue() if "RUNNING" in line}
     cluster.kill_node(node)
-    wait_for(lambda: cluster.node_states()[node].startswith("down"), "the node is down", 60)
+    wait_for(lambda: cluster.node_states()[node].startswith("down"), "the node is down", DEADLINE_S)
     make_eligible(cluster)
     (tmp_path / "file").touch()
     assert future.result(DEADLINE_S) == "it came"
@@ -304,7 +281,7 @@ def test_job_in_a_partition_that_is_down_waits_with_slurms_reason(
     backend = start(partition="down")
     with caplog.at_level(logging.WARNING, "parcache"):
         (future,) = submitted(backend, twice, [4])
-        wait_for(lambda: "PartitionDown" in caplog.text, "the reason is told", 60)
+        wait_for(lambda: "PartitionDown" in caplog.text, "the reason is told", DEADLINE_S)
         cluster.run("scontrol", "update", "partition=down", "state=up")
         try:
             assert future.result(DEADLINE_S) == 8
@@ -360,7 +337,7 @@ def test_interrupted_sweep_leaves_no_job_behind(start: Start, cluster: Cluster, 
     backend.stop(cancel=True)
     assert all(isinstance(future.exception(0), WorkerDiedError) for future in futures)
     assert calls.count("scancel") == 1
-    wait_for(lambda: cluster.queue() == [], "the queue is empty", 30)
+    wait_for(lambda: cluster.queue() == [], "the queue is empty", DEADLINE_S)
     assert not os.listdir(tmp_path / "store" / "slurm")
 
 

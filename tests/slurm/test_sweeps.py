@@ -13,6 +13,7 @@ from tests.conftest import Project, Running
 from tests.slurm.cluster import Cluster
 from tests.slurm.counting import Calls
 from tests.slurm.daemons import wait_for
+from tests.slurm.sweeps import PATIENCE_S
 
 SLURM = ("hydra/launcher=parcache", "hydra/launcher/backend=slurm", "hydra.launcher.backend.mem_gb=0.4")
 
@@ -124,12 +125,12 @@ def test_sweep_killed_in_the_middle_goes_on_where_it_was(waiting: Project, clust
     """What had ended is a hit, what runs or waits is waited for: no job runs twice, and nothing is submitted again."""
     options = (*SLURM, "hydra.launcher.backend.tasks=2")
     sweep = waiting.start("-m", "+x=range(6)", "+waits=true", *options)
-    wait_for(lambda: len(started(waiting)) == 2, "two jobs run", 60)
+    wait_for(lambda: len(started(waiting)) == 2, "two jobs run", PATIENCE_S)
     kill(sweep)
     submitted = calls.count("sbatch")
     again = waiting.start("-m", "+x=range(6)", "+waits=true", *options)
     # It has found the spool of the first one when it asks the queue.
-    wait_for(lambda: calls.count("squeue") > 0, "the second one looks", 60)
+    wait_for(lambda: calls.count("squeue") > 0, "the second one looks", PATIENCE_S)
     go(waiting)
     summary = again.finish().check().summary
     assert summary.startswith("6 jobs: ")
@@ -141,11 +142,11 @@ def test_sweep_killed_in_the_middle_goes_on_where_it_was(waiting: Project, clust
 def test_sweep_killed_before_its_jobs_ended_finds_their_results(waiting: Project, cluster: Cluster) -> None:
     """Its tasks go on without it, and publish."""
     sweep = waiting.start("-m", "+x=range(4)", "+waits=true", *SLURM, "hydra.launcher.backend.tasks=1")
-    wait_for(lambda: started(waiting) != [], "a job runs", 60)
+    wait_for(lambda: started(waiting) != [], "a job runs", PATIENCE_S)
     kill(sweep)
     go(waiting)
-    wait_for(lambda: len(waiting.executions()) == 4, "the others run", 60)
-    wait_for(lambda: cluster.queue() == [], "the tasks end", 60)
+    wait_for(lambda: len(waiting.executions()) == 4, "the others run", PATIENCE_S)
+    wait_for(lambda: cluster.queue() == [], "the tasks end", PATIENCE_S)
     result = waiting.run("-m", "+x=range(4)", "+waits=true", *SLURM).check()
     assert result.summary.startswith("4 jobs: 4 hits, 0 misses")
 
@@ -154,11 +155,11 @@ def test_sweep_killed_before_its_jobs_ended_finds_their_results(waiting: Project
 def test_interrupted_sweep_cancels_its_jobs(waiting: Project, cluster: Cluster, number: int) -> None:
     """Nothing is left in the queue, and nothing in the store but what is done."""
     sweep = waiting.start("-m", "+x=range(4)", "+waits=true", *SLURM)
-    wait_for(lambda: started(waiting) != [], "a job runs", 60)
+    wait_for(lambda: started(waiting) != [], "a job runs", PATIENCE_S)
     sweep.process.send_signal(number)
     result = sweep.finish()
     assert result.code == 130
-    wait_for(lambda: cluster.queue() == [], "the queue is empty", 30)
+    wait_for(lambda: cluster.queue() == [], "the queue is empty", PATIENCE_S)
     assert waiting.executions() == []
     folder = waiting.folder / ".parcache" / "backends" / "slurm"
     assert not folder.exists() or os.listdir(folder) == []
@@ -171,7 +172,7 @@ def test_detached_sweep_ends_at_once_and_is_taken_up_by_the_same_command(waiting
     assert result.code == 0, result.out + result.err
     assert "squeue -j" in result.out + result.err
     assert waiting.executions() == []
-    wait_for(lambda: started(waiting) != [], "a job runs", 60)
+    wait_for(lambda: started(waiting) != [], "a job runs", PATIENCE_S)
     submitted = calls.count("sbatch")
     again = waiting.start(*command)
     go(waiting)
@@ -195,10 +196,10 @@ def test_checkpoint_hook_of_the_task_is_called_when_the_end_is_announced(swept: 
     sweep = swept.start(
         "-m", "+x=7", "+waits=true", *SLURM, "hydra.launcher.failures.retries=1", "hydra.launcher.backend.tasks=1"
     )
-    wait_for(lambda: started(swept) != [], "the job runs", 60)
+    wait_for(lambda: started(swept) != [], "the job runs", PATIENCE_S)
     (task,) = [line.split()[0] for line in cluster.queue()]
     cluster.run("scancel", "--signal=USR2", task)
-    wait_for((swept.folder / "saved-7").exists, "the hook is called", 30)
+    wait_for((swept.folder / "saved-7").exists, "the hook is called", PATIENCE_S)
     from tests.slurm.test_fates import make_eligible
 
     make_eligible(cluster)

@@ -127,6 +127,7 @@ class Calls:
             self._start(self._end(call, _LOST))
             return
         call.worker, call.began_s = message["worker"], self._clock() - relay.TOLD_AFTER_S
+        log.debug("Call %d runs on the Dask worker at %s", call.number, call.worker)
 
     def lose(self, present: set[str]) -> None:
         """Fail the calls that have begun on a Dask worker that is gone.
