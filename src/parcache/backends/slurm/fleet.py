@@ -141,7 +141,8 @@ class Fleet:
     def man(self) -> dict[int, ParcacheError]:
         """Submit the agents that the waiting calls need; return by group why there can be none."""
         problems: dict[int, ParcacheError] = {}
-        left = self._left()
+        # Not who was told to end: whether somebody does not want it or it comes back, Slurm says in a moment.
+        left = self._spool.left()
         for group in self._groups.values():
             waiting = len(self._spool.waiting(group.number))
             live = [task for task in self.tasks.values() if self._is_live(task, group.number, left)]
@@ -174,14 +175,6 @@ class Fleet:
             now_s = self._clock()
             for id in submitted.tasks:
                 self.tasks[id] = Task(id, submitted.job, group.number, now_s)
-
-    def _left(self) -> set[str]:
-        """Return the tasks whose last agent takes no more calls, for which others are to be there.
-
-        Not where it was told to end: whether somebody does not want it or it comes back, Slurm says in a moment.
-        """
-        told = self._spool.told()
-        return {task for task, has_left in self._spool.tasks().items() if has_left and task not in told}
 
     @staticmethod
     def _is_live(task: Task, group: int, left: set[str]) -> bool:

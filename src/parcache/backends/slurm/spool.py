@@ -24,9 +24,9 @@ often it has been given back, and the digest that it publishes under, or ``-``. 
 scheduler's id of the array task (``123_4``) and how many agents that had been before, for it may be requeued.
 
 A file appears whole, by a rename within its folder; names that begin with a dot are not there yet. A spool whose own
-name does is being deleted. A call is in one of
-``queue`` and ``taken`` until its answer is there. The spool is readable by its owner alone, as what lies in it is
-unpickled. Times are those of the file server, so they are compared with one another and never with a clock.
+name does is being deleted. A call is in one of ``queue`` and ``taken`` until its answer is there. The spool is readable
+by its owner alone, as what lies in it is unpickled. Times are those of the file server, so they are compared with one
+another and never with a clock.
 """
 
 from __future__ import annotations
@@ -327,25 +327,36 @@ class Spool:
 
     def agents(self) -> dict[str, bool]:
         """Return the agents that have started, and of each whether it has left."""
-        names = set(self._names("agents"))
-        return {name: not names.isdisjoint((f"{name}.left", f"{name}.told")) for name in _agents(names)}
+        return {agent: bool(how) for agent, how in self._departures().items()}
 
     def tasks(self) -> dict[str, bool]:
         """Return the array tasks that have started, and of each whether its last agent has left."""
-        agents = self.agents()
-        return {task_of(agent): agents[agent] for agent in sorted(agents, key=restart_of)}
+        return {task: bool(how) for task, how in self._last_departures().items()}
+
+    def left(self) -> set[str]:
+        """Return the array tasks whose last agent has left of its own accord."""
+        return {task for task, how in self._last_departures().items() if how == "left"}
 
     def told(self) -> set[str]:
         """Return the array tasks whose last agent has ended as it was told to."""
-        names = set(self._names("agents"))
-        last = {task_of(agent): agent for agent in sorted(_agents(names), key=restart_of)}
-        return {task for task, agent in last.items() if f"{agent}.told" in names}
+        return {task for task, how in self._last_departures().items() if how == "told"}
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """Return what was submitted to the scheduler, by its ids."""
         return {name.removesuffix(".json"): self._json("jobs", name) for name in self._names("jobs")}
 
     # How.
+
+    def _departures(self) -> dict[str, str]:
+        """Return the agents that have started, and of each how it went: ``told``, ``left``, or empty."""
+        names = set(self._names("agents"))
+        agents = (name for name in names if name.rpartition("-")[2].isdecimal())
+        return {name: next((how for how in ("told", "left") if f"{name}.{how}" in names), "") for name in agents}
+
+    def _last_departures(self) -> dict[str, str]:
+        """Return that of the last agent of each array task."""
+        departures = self._departures()
+        return {task_of(agent): departures[agent] for agent in sorted(departures, key=restart_of)}
 
     def _write(self, data: bytes, *names: str) -> None:
         path = self._path(*names)
@@ -375,7 +386,3 @@ class Spool:
 
 def _taken_name(claim: Claim) -> str:
     return f"{claim.call}.{claim.agent}"
-
-
-def _agents(names: set[str]) -> Iterator[str]:
-    return (name for name in names if name.rpartition("-")[2].isdecimal())
