@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def waiting(tmp_path: Path) -> Project:
                         try:
                             time.sleep(600)
                         except KeyboardInterrupt:
-                            pass
+                            open(os.environ["RUNS"] + ".interrupted", "w").close()
                 time.sleep(600)
             return cfg.x
 
@@ -144,13 +143,9 @@ def test_interrupt_that_comes_twice_ends_the_process_at_once(
     monkeypatch.setenv("TMPDIR", str(temporary))
     process = start(waiting, "hydra/launcher/backend=serial", "stubborn=true")
     until(lambda: len(waiting.executions()) == 3, "the third job runs")
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.2)  # so that it is two signals: of two that are pending, a process sees one
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(20)
-    if process.returncode is None:  # it was not its turn in all the time between them
-        process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    until(Path(f"{waiting.runs}.interrupted").exists, "the first is seen: of two that are pending, a process sees one")
+    process.send_signal(signal.SIGINT)
     code, out = finish(process)
     assert code == 130, out
     assert processes_of(waiting) == []

@@ -56,10 +56,10 @@ class GridEngine:
         self._write()
         try:
             self.daemons.start("qmaster", [str(_PROGRAMS / "sge_qmaster")])
-            self._wait("qmaster", lambda: self.run("qconf", "-sh", check=False).strip(), _PATIENCE_S)
+            self._wait("qmaster", lambda: self.run("qconf", "-sh", check=False).strip())
             self._configure()
             self.daemons.start("execd", [str(_PROGRAMS / "sge_execd")])
-            self._wait("execd", self._takes_jobs, _PATIENCE_S)
+            self._wait("execd", self._takes_jobs)
         except ClusterError as error:
             logs = "\n".join(f"--- {name}\n{self.daemons.log(name)}" for name in self.daemons.names())
             self.down()
@@ -175,13 +175,13 @@ class GridEngine:
         (self.folder / "schedule").write_text(changed(self.run("qconf", "-ssconf"), schedule))
         self.run("qconf", "-Msconf", f"{self.folder}/schedule")
 
-    def _wait(self, name: str, condition: object, timeout_s: float) -> None:
+    def _wait(self, name: str, condition: object) -> None:
         def is_so() -> bool:
             if self.daemons.pid(name) is None:
                 raise ClusterError(f"{name} has ended")
             return bool(condition())  # type: ignore[operator]
 
-        wait_for(is_so, name, timeout_s)
+        wait_for(is_so, name, _PATIENCE_S)
 
 
 def lines(settings: Mapping[str, str]) -> str:

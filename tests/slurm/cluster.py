@@ -98,8 +98,8 @@ class Cluster:
             self.daemons.start("slurmctld", ["slurmctld", "-D"])
             for node in self.nodes:
                 self.start_node(node)
-            self._wait("slurmctld", lambda: self.node_states().values(), _PATIENCE_S)
-            self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"}, _PATIENCE_S)
+            self._wait("slurmctld", lambda: self.node_states().values())
+            self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"})
         except ClusterError as error:
             logs = "\n".join(f"--- {name}\n{self.daemons.log(name)}" for name in self.daemons.names())
             self.down()
@@ -165,7 +165,7 @@ class Cluster:
         for node, state in self.node_states().items():
             if state.startswith(("down", "drain", "drng")):
                 self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
-        self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"}, _PATIENCE_S)
+        self._wait("slurmctld", lambda: set(self.node_states().values()) == {"idle"})
 
     def start_node(self, node: str) -> None:
         """Start the daemon of one node."""
@@ -212,14 +212,14 @@ class Cluster:
         files = [f"--{option}={self.folder}/munge.{suffix}" for option, suffix in names.items()]
         # --force: its own rules for the folder's owner would forbid everything below /tmp.
         self.daemons.start("munged", ["munged", "--foreground", "--force", *files])
-        self._wait("munged", (self.folder / "munge.socket").exists, _PATIENCE_S)
+        self._wait("munged", (self.folder / "munge.socket").exists)
 
     def _start_accounting(self) -> None:
         port = self.site.ports["database"]
         start_database(self.daemons, port, self.site.password)
-        self._wait("database", lambda: answers(port), _PATIENCE_S)
+        self._wait("database", lambda: answers(port))
         self.daemons.start("slurmdbd", ["slurmdbd", "-D"])
-        self._wait("slurmdbd", lambda: answers(self.site.ports["slurmdbd"]), _PATIENCE_S)
+        self._wait("slurmdbd", lambda: answers(self.site.ports["slurmdbd"]))
         for command in (
             f"add cluster {CLUSTER}",
             f"add account {ACCOUNT} cluster={CLUSTER}",
@@ -229,13 +229,13 @@ class Cluster:
         ):
             self.run("sacctmgr", "-i", *command.split())
 
-    def _wait(self, name: str, condition: Callable[[], object], timeout_s: float) -> None:
+    def _wait(self, name: str, condition: Callable[[], object]) -> None:
         def is_so() -> bool:
             if self.daemons.pid(name) is None:
                 raise ClusterError(f"{name} has ended")
             return bool(condition())
 
-        wait_for(is_so, name, timeout_s)
+        wait_for(is_so, name, _PATIENCE_S)
 
 
 def _daemon(node: str) -> str:

@@ -17,9 +17,9 @@ def make_eligible(cluster: Cluster) -> None:
 
     A node refuses what starts in the very second in which it has been told to end the run before.
     """
-    wait_for(lambda: [line for line in cluster.queue() if "PENDING" in line], "the task is requeued", 60)
+    wait_for(lambda: [line for line in cluster.queue() if "PENDING" in line], "the task is requeued", _PATIENCE_S)
     jobs = cluster.run("squeue", "--noheader", "--array", "--states=PENDING", "--format=%A").split()
-    wait_for(lambda: not any(_steps_of(job) for job in jobs), "its last run is over", 60)
+    wait_for(lambda: not any(_steps_of(job) for job in jobs), "its last run is over", _PATIENCE_S)
     for job in jobs:
         cluster.run("scontrol", "update", f"jobid={job}", "starttime=now+2")
 

@@ -13,6 +13,7 @@ from tests.conftest import Project, Running
 from tests.slurm.cluster import Cluster
 from tests.slurm.counting import Calls
 from tests.slurm.daemons import wait_for
+from tests.slurm.requeueing import make_eligible
 from tests.slurm.sweeps import PATIENCE_S
 
 SLURM = ("hydra/launcher=parcache", "hydra/launcher/backend=slurm", "hydra.launcher.backend.mem_gb=0.4")
@@ -200,8 +201,6 @@ def test_checkpoint_hook_of_the_task_is_called_when_the_end_is_announced(swept: 
     (task,) = [line.split()[0] for line in cluster.queue()]
     cluster.run("scancel", "--signal=USR2", task)
     wait_for((swept.folder / "saved-7").exists, "the hook is called", PATIENCE_S)
-    from tests.slurm.test_fates import make_eligible
-
     make_eligible(cluster)
     go(swept)
     assert "0 failed" in sweep.finish().check().summary
