@@ -329,7 +329,24 @@ def test_modules_of_other_jobs_are_strangers_only_where_no_fingerprint_covers_th
         before = w.begin(mine)
         w.begin(covered)
         import theirs
-        print([os.path.basename(path) for path in w.end(before, mine, (), {"theirs"}).strangers])
+        print([os.path.basename(path) for path in w.end(before, mine, (), lambda: {"theirs"}).strangers])
         del sys.modules["theirs"]
     """
     assert play(folder, scene) == "[]\n['theirs.py']"
+
+
+def test_module_that_another_job_imports_while_a_job_ends_is_no_stranger(folder: Path) -> None:
+    """Who has imported what is asked after what is loaded, so that no import falls between the two."""
+    (folder / "theirs.py").write_text("")
+    scene = """
+    mine, theirs = (source(),), (source("theirs", "theirs.py"),)
+    w = witness.Witness(start)
+    before = w.begin(mine)
+    w.begin(theirs)
+    def of_others():
+        import theirs
+        return ()
+    import colorsys  # else nothing has changed, and nothing is asked
+    print(w.end(before, mine, (), of_others).strangers, "theirs" in sys.modules)
+    """
+    assert play(folder, scene) == "() True"

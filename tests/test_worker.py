@@ -105,15 +105,18 @@ def travelled(value: Any) -> Any:
 
 @contextmanager
 def elsewhere(parts: Parts) -> Iterator[Callable[..., list[Any]]]:
-    """Play a worker in this process: what it executes and returns has travelled."""
+    """Play a worker in this process: what it executes and returns has travelled.
+
+    No time passes unless a clock is given, or a slow machine would leave the rest of a parcel to others.
+    """
     initializer = install_here(TOKEN, Echo(), parts)
     release(TOKEN)
     folder = os.getcwd()
     travelled(initializer)()
 
-    def execute(*units: Unit, **options: Any) -> list[Any]:
+    def execute(*units: Unit, clock: Callable[[], float] = lambda: 0.0) -> list[Any]:
         needed = parts.to_bring({number for unit in units for number in unit.parts})
-        delivery = travelled(execute_parcel(TOKEN, travelled(Parcel(units, needed)), **options))
+        delivery = travelled(execute_parcel(TOKEN, travelled(Parcel(units, needed)), clock=clock))
         return [unseal(outcome, Echo()) for outcome in delivery.outcomes]
 
     try:

@@ -22,7 +22,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -151,19 +151,20 @@ class Witness:
         before: Loaded,
         sources: Sequence[Source],
         excluded: Sequence[str] = (),
-        of_others: Container[str] = (),
+        of_others: Callable[[], Container[str]] = tuple,
     ) -> Seen:
         """Return what is to be said after a job that began with ``before``.
 
         A stranger that no fingerprint ever covered stays one for later jobs: they find it imported already. Modules of
-        ``excluded`` top-level packages are none. Nor are those of ``of_others``, modules that other jobs have imported
-        in this one's time, where the fingerprint of any job covers them.
+        ``excluded`` top-level packages are none. Nor are those that ``of_others`` returns, modules that other jobs have
+        imported in this one's time, where the fingerprint of any job covers them. It is asked when the loaded modules
+        are listed: what another thread imports afterwards is not among these.
         """
         with self._lock:
             if before is self._loaded and not self._strangers and self._is_settled(sources):
                 return NOTHING
             new = {name for name in set(sys.modules) - before.names if name.partition(".")[0] not in excluded}
-            strangers = self._new_strangers(new, sources, of_others)
+            strangers = self._new_strangers(new, sources, of_others())
             return Seen(tuple(self.unproven(sources)), tuple(strangers))
 
     def _is_settled(self, sources: Sequence[Source]) -> bool:

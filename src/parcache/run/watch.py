@@ -68,7 +68,7 @@ class Watch:
             if reading is not None:
                 reading.stop()
             if sources is not None and before is not None:
-                seen = watcher.end(before, sources, brief.excluded, imports.of_others())
+                seen = watcher.end(before, sources, brief.excluded, imports.of_others)
         if self._ticket is not None:  # else it was refused meanwhile
             self.stored = self._publish(ticket, brief, seen, reading, value)
         return value
