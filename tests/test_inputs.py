@@ -338,6 +338,17 @@ def test_take_after_its_time_is_up_records_without_reading(root: Path, settled: 
     assert not holds(scope, data)
 
 
+def test_take_after_its_time_is_up_reads_what_its_times_do_not_prove(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that has just been written has no stamp, and an entry without either would never be served."""
+    monkeypatch.setattr(digests, "RACY_NS", 10**18)
+    scope = Scope(str(root))
+    (root / "a").write_text("one")
+    taken = take(seen(root / "a"), Rules(scope), Digester(), until_s=time.perf_counter() - 1)
+    assert holds(scope, watched([taken], scope).pack())
+
+
 def test_identity_is_that_of_the_contents(root: Path) -> None:
     """The same contents have one identity at any time, others another one, and none has none."""
     scope = Scope(str(root))

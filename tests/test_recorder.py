@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -386,6 +387,41 @@ def test_reading_unstored_leaves_out_what_is_no_import(folder: Path, store: Stor
     with reading_unstored(print):
         open("a").close()
     assert published(store, folder, lambda _: None) == ()
+
+
+KEPT: list[str] = []
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+@pytest.mark.parametrize("tells", ["the one that asks", "one that is not stored"])
+def test_what_a_job_in_flight_has_read_counts_where_something_is_kept_in_memory(
+    store: Store, folder: Path, is_stored: bool, tells: str
+) -> None:
+    """Whichever job sees that memory has changed: what all in flight have read may be what another one uses."""
+    recorder.enable()
+
+    def reading() -> Reading:
+        return Reading(Scope(str(folder), store.paths.root), store, str(folder / "own"))
+
+    loads, asks = reading(), reading()
+    with ExitStack() as stack:
+        if is_stored:
+            loads.start(print)
+            stack.callback(loads.stop)
+        else:
+            stack.enter_context(reading_unstored(print))
+        open("a").close()
+        if tells == "one that is not stored":
+            with reading_unstored(print):
+                open("b").close()
+                KEPT.append("")
+            asks.start(print)
+        else:
+            asks.start(print)
+            KEPT.append("")
+        asks.stop()
+        read = asks.result()
+    assert paths(Watched.parse(read.watched).inputs) == (["a"] if tells == "the one that asks" else ["a", "b"])
 
 
 @pytest.mark.parametrize(("reader", "counts"), [("/env/lib/site-packages/logger.py", False), ("read.py", True)])

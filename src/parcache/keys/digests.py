@@ -59,6 +59,7 @@ class Digester:
         """Return the digest of a regular file in this state; None where it is not, or changes meanwhile.
 
         After ``until_s``, by ``time.perf_counter``, nothing is read any more: an empty string where that was needed.
+        A file that has not come to rest is read all the same, as its stamp proves nothing.
 
         Raises:
             OSError: It cannot be read.
@@ -71,7 +72,7 @@ class Digester:
         memo = self._memo if settled and found.size >= _LARGE_BYTES else None
         digest = memo.recall(path, stamp) if memo is not None else None
         if digest is None:
-            if until_s is not None and time.perf_counter() > until_s:
+            if settled and until_s is not None and time.perf_counter() > until_s:
                 return ""
             digest = content_digest(path)
             if look(path) != found:

@@ -6,7 +6,7 @@ later job of the process: with the content that it had then, wherever the file h
 that has left something in memory: the next one may find it there.
 
 Several jobs may be in flight in one process: what one of them reads in an import counts for those as well that end
-before it does.
+before it does. Where any of them leaves something in memory, nobody knows which, and what all of them have read counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType
 from typing import Any, Final, NamedTuple
@@ -64,9 +64,7 @@ class _Shared:
 
     def add(self, recording: Recording, rules: Rules, digester: Digester, paths: set[str]) -> None:
         """Take up what was read at these paths, as it is now."""
-        whole = recording.sightings()
-        seen = {path: sighting for path, sighting in whole.seen.items() if path in paths}
-        self.take_up(take(Sightings(seen, whole.made, whole.written), rules, digester))
+        self.take_up(take(_sightings(recording, recording.seen.keys() - paths), rules, digester))
 
     def take_up(self, taken: Taken) -> None:
         """Take up what was read."""
@@ -78,7 +76,8 @@ class _Shared:
 
 
 _shared = _Shared()
-_running: set[Reading] = set()
+# What takes up what the jobs in flight have read so far, those among them whose results are not stored as well.
+_running: dict[Recording, Callable[[], Taken]] = {}
 _lock: Final = threading.RLock()  # of both
 _retained: Final = Retained()
 _digesters: dict[Store, Digester] = {}
@@ -136,7 +135,7 @@ class Reading:
         self._task = task
         self._since = _retained.begin(task)
         with _lock:
-            _running.add(self)
+            _running[self._recording] = lambda: self._own_inputs(time.perf_counter() + _LEAST_S)
         self._recording.start()
 
     def stop(self) -> None:
@@ -144,11 +143,8 @@ class Reading:
         with _lock:  # in one step: a job that ends in between would find it in neither place
             self._recording.stop()
             _keep_imported(self._recording, Scope(self._scope.root, self._scope.store), self._digester())
-            reading = [each for each in _running if each._recording.seen]
-            if reading and _retained.has_changed(self._task, self._since):
-                for each in reading:
-                    _shared.take_up(each._own_inputs(time.perf_counter() + _LEAST_S))
-            _running.discard(self)
+            _keep_in_memory(self._task, self._since)
+            del _running[self._recording]
 
     def result(self, run_time_s: float = 0.0) -> Read:
         """Return what the job read in its time; its files are read again now, those that have not been before."""
@@ -176,13 +172,11 @@ class Reading:
         recording = self._recording
         if not recording.seen:
             return Taken(())
-        whole = recording.sightings()
         left_out = recording.imported
-        if any(path.endswith(".py") for path in whole.seen):
+        if any(path.endswith(".py") for path in recording.seen.copy()):
             # What else reads them, libraries that log code for one, does not see more in them than their code is.
             left_out = left_out.union({source.path for source in self._sources} - recording.texts)
-        seen = {path: sighting for path, sighting in whole.seen.items() if path not in left_out}
-        return take(Sightings(seen, whole.made, whole.written), self._rules, self._digester(), self._own, until_s)
+        return take(_sightings(recording, left_out), self._rules, self._digester(), self._own, until_s)
 
     def _shared_inputs(self) -> Taken:
         def counts(path: str) -> bool:
@@ -203,23 +197,38 @@ class Reading:
 def reading_unstored(task: Callable[..., Any], boundary: CodeType | None = None) -> Iterator[None]:
     """Stand around a task function whose result is not stored.
 
-    What its imports read counts for later jobs, and all that it reads where it leaves something in memory.
+    What its imports read counts for later jobs, and all that it reads where a job leaves something in memory.
     """
     if not recorder.is_on():
         yield
         return
-    recording = Recording(boundary)
+    recording, scope, digester = Recording(boundary), Scope(os.getcwd()), Digester()
     since = _retained.begin(task)
-    scope = Scope(os.getcwd())
+    with _lock:
+        _running[recording] = lambda: take(_sightings(recording, recording.imported), rules_of(scope), digester)
     recording.start()
     try:
         yield
     finally:
         with _lock:
             recording.stop()
-            _keep_imported(recording, scope, Digester())
-            if recording.seen and _retained.has_changed(task, since):
-                _shared.add(recording, rules_of(scope), Digester(), set(recording.seen))
+            _keep_imported(recording, scope, digester)
+            _keep_in_memory(task, since)
+            del _running[recording]
+
+
+def _keep_in_memory(task: Callable[..., Any], since: int) -> None:
+    """Take up what the jobs in flight have read, where something in memory has changed. To be called with the lock."""
+    reading = [take_up for recording, take_up in _running.items() if recording.seen]
+    if reading and _retained.has_changed(task, since):
+        for take_up in reading:
+            _shared.take_up(take_up())
+
+
+def _sightings(recording: Recording, left_out: Collection[str]) -> Sightings:
+    whole = recording.sightings()
+    seen = {path: sighting for path, sighting in whole.seen.items() if path not in left_out}
+    return Sightings(seen, whole.made, whole.written)
 
 
 def _keep_imported(own: Recording, scope: Scope, digester: Digester) -> None:

@@ -255,8 +255,9 @@ def _listening() -> Iterator[Recording]:
 def _tell_importers(path: str, frame: FrameType) -> None:
     """Tell the recordings of other jobs what an import reads."""
     strand = current_strand() if SHARING.is_on else None
-    if strand is not None and len(_active) > 1 and is_importing(frame, _active[0].boundary):
-        for recording in _active:
+    active = _active  # once: another thread's recording may end at any time
+    if strand is not None and len(active) > 1 and is_importing(frame, active[0].boundary):
+        for recording in active:
             if recording.lane is not strand.lane and recording.lane is not None:
                 recording.read_in_import(path)
 
@@ -318,7 +319,8 @@ def _on_link(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
 
 
 def _on_putenv(args: tuple[Any, ...], caller: str, frame: FrameType) -> None:
-    if is_importing(frame, _active[0].boundary):
+    active = _active
+    if active and is_importing(frame, active[0].boundary):
         set_by_imports.add(os.fsdecode(args[0]))
 
 
