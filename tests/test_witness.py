@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from parcache.keys import witness
 from parcache.keys.witness import process_start_ns
 
 pytestmark = pytest.mark.any_hydra
@@ -281,13 +283,53 @@ def test_process_start_this_process_lies_in_the_past() -> None:
     assert parent - 20_000_000 <= own
 
 
+class Clocks:
+    """Clocks of a system that stands still before readings of them, each time for as long as it is told."""
+
+    CLOCK_BOOTTIME = 7
+
+    def __init__(self, pauses: Iterator[int]) -> None:
+        self._pauses, self._now = pauses, 10**12
+
+    def time_ns(self) -> int:
+        return EPOCH + self.clock_gettime_ns(self.CLOCK_BOOTTIME)
+
+    def clock_gettime_ns(self, clock: int) -> int:
+        assert clock == self.CLOCK_BOOTTIME
+        self._now += next(self._pauses)
+        return self._now
+
+
+EPOCH, SECOND = 10**18, 10**9
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("pauses", "error"),
+    [
+        ([0, 0, 0], 0),
+        ([0, SECOND, 0, 0, 0, 0], 0),
+        ([0, 0, SECOND, 0, 0, 0], 0),
+        ([0, 100_000, 0], -100_000),
+        ([0, SECOND, 2 * SECOND] * 9 + [0, SECOND // 2, 0] + [0, SECOND, 2 * SECOND] * 10, -SECOND // 2),
+    ],
+)
+def test_process_start_where_the_system_stands_between_two_clocks_not_too_late(
+    monkeypatch: pytest.MonkeyPatch, pauses: list[int], error: int
+) -> None:
+    """A start that is too late proves what was edited before it: clocks are read again, and what is wrong is early."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    monkeypatch.setattr(witness, "time", Clocks(iter(pauses)))
+    assert process_start_ns() == EPOCH + error + int(fields[19]) * SECOND // os.sysconf("SC_CLK_TCK")
+
+
 def test_process_start_unknown_process_none() -> None:
     """Nothing is known of a process that is not there."""
     assert process_start_ns(2**22 + 1) is None
 
 
 def test_module_that_another_thread_is_importing_is_proven_for_now_only(folder: Path) -> None:
-    """A look at a module whose import is under way proves nothing for later: its file may still be read."""
+    """Looks at a module whose import is under way prove nothing for later: its file may still be read."""
     scene = """
     import threading
     with open("slow.py", "w") as file:
@@ -310,13 +352,27 @@ def test_module_that_another_thread_is_importing_is_proven_for_now_only(folder: 
     thread = threading.Thread(target=lambda: importlib.import_module("slow"))
     thread.start()
     begun.wait(60)
-    print(unproven(s))
+    print(unproven(s), unproven(s))
     write("import threading, time\\n", "slow.py")
     go.set()
     thread.join()
     print(unproven(s))
     """
-    assert play(folder, "import importlib.util\n" + dedent(scene)) == "[]\n['slow.py']"
+    assert play(folder, "import importlib.util\n" + dedent(scene)) == "[] []\n['slow.py']"
+
+
+def test_module_whose_code_has_begun_to_run_is_proven_for_good(folder: Path) -> None:
+    """A module that starts a sweep at its top is being imported all the while; its file has been read."""
+    (folder / "sweeping.py").write_text("import __main__\n__main__.sweep()\n")
+    scene = """
+    def sweep():
+        print(sys.modules["sweeping"].__spec__._initializing, told(s))
+        write(LONG, "sweeping.py")
+        print(told(s), told(s))
+    s = (source("sweeping", "sweeping.py"),)
+    import sweeping
+    """
+    assert play(folder, scene) == "True []\n[] []"
 
 
 def test_modules_of_other_jobs_are_strangers_only_where_no_fingerprint_covers_them(folder: Path) -> None:

@@ -65,6 +65,8 @@ def _changed_since(started_ns: int | None, sources: Sequence[Source]) -> list[st
 def _seen_by_programs(sources: Sequence[Source]) -> list[str]:
     """Return the files that have changed since they were fingerprinted, or while a program ran that still does."""
     oldest_ns = min((start for start in map(process_start_ns, _children()) if start is not None), default=None)
+    if oldest_ns is not None:
+        oldest_ns -= _TICK_NS  # a file that changes later may bear a time that the system's clock had before
     found = []
     for source in sources:
         try:

@@ -35,18 +35,23 @@ from parcache.keys.modules import Party, is_own, party_of
 # than this before it reads its first source file.
 _TICK_NS: Final = 10_000_000
 _IMPORTED_IN: Final = os.getpid()
+# Two clocks were read together where no more passed between.
+_TOGETHER_NS: Final = 1_000_000
+_MAX_READINGS: Final = 20
 _MAX_SETTLED: Final = 256
 
 
 def process_start_ns(pid: int | None = None) -> int | None:
-    """Return when a process (this one by default) started, in ns since the epoch, or None where nothing tells."""
+    """Return when a process (this one by default) started, in ns since the epoch, or None where nothing tells.
+
+    What is wrong with it makes it too early: a start that is too late would prove what was edited before.
+    """
     pid = os.getpid() if pid is None else pid
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
         ticks = int(fields[19])  # starttime, field 22 of proc(5)
-        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-        return time.time_ns() - int(age_s * 1e9)
+        return _boot_ns() + ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         pass
     import subprocess
@@ -58,6 +63,20 @@ def process_start_ns(pid: int | None = None) -> int | None:
         return int(time.mktime(time.strptime(shown, "%a %b %d %H:%M:%S %Y"))) * 1_000_000_000
     except (OSError, ValueError, subprocess.CalledProcessError):
         return None
+
+
+def _boot_ns() -> int:
+    """Return when the system started, in ns since the epoch; too early by what passed between reading two clocks."""
+    found = []
+    for _ in range(_MAX_READINGS):
+        before = time.time_ns()
+        age = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        after = time.time_ns()
+        passed = abs(after - before)  # this clock can be set back
+        found.append((passed, min(before, after) - age))
+        if passed < _TOGETHER_NS:
+            break
+    return min(found)[1]
 
 
 class Loaded(NamedTuple):
@@ -188,7 +207,7 @@ class Witness:
             *(module for _, module in names if module is not None),
         ]
         specs = tuple((module, getattr(module, "__spec__", None)) for module in standing)
-        making = [module for module in standing if _is_being_made(module) and module not in self._loaded.modules]
+        making = [module for module in standing if _is_being_made(module)]
         self._note_unloaded(files.difference(by_path), now)
         missing = [
             source.path
@@ -269,7 +288,13 @@ def of_this_process() -> Witness:
 
 
 def _is_being_made(module: ModuleType) -> bool:
-    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+    """Tell whether a module is being imported and its file may not have been read yet.
+
+    Its namespace gets its builtins when its code, which has been read by then, begins to run. What imports the module
+    may go on for long after that: a sweep that a module starts at its top stands in its import.
+    """
+    is_initializing = bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+    return is_initializing and "__builtins__" not in getattr(module, "__dict__", ())
 
 
 def _file_of(module: ModuleType | None) -> str | None:
