@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
 import logging
 import logging.config
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,6 +94,7 @@ def state() -> list[Any]:
         *(logging.Manager.__dict__.get(name) for name in ("_disable", "_clear_cache")),
         *(module._handlers, module._handlerList, threading.Thread.start, ThreadPoolExecutor.submit, type(sys)),
         *(sys.stdout, sys.stderr, os.chdir, os.fchdir, os.putenv, os.unsetenv, list(sys.meta_path)),
+        sys.modules["_frozen_importlib"].__dict__["_find_spec"],
     ]
 
 
@@ -247,6 +250,49 @@ def test_lines_of_two_jobs_are_passed_on_whole() -> None:
     assert lines.encoding == stream.encoding
 
 
+def test_line_of_an_ended_thread_is_not_continued_by_another_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system gives a new thread the number of one that has ended, of whichever job."""
+    stream = io.StringIO()
+    lines = Lines(stream)
+    monkeypatch.setattr(printing, "threading", SimpleNamespace(get_ident=lambda: 1))
+    SHARING.hold()
+    with jobs(3) as (one, two, three):
+        one.do(lambda: lines.write("one: 50% "))
+        two.do(lambda: lines.write("two: hello\n"))
+        assert stream.getvalue() == "two: hello\n"
+        one.do(lines.flush)
+        three.do(lambda: lines.write("three: hello\n"))
+    SHARING.release()
+    assert stream.getvalue() == "two: hello\none: 50% \nthree: hello\n"
+
+
+def test_text_written_while_a_job_ends_is_passed_on_with_it() -> None:
+    """What is written after all else has been put away, without an end of the line, waits for no other job's end."""
+    stream = io.StringIO()
+    lines = Lines(stream)
+    SHARING.hold()
+    worker = Worker()
+    worker.begin().at_end.append(lambda: lines.write("last words") and None)
+    worker.do(lambda: lines.write("said "))
+    worker.end()
+    assert stream.getvalue() == "said last words"
+    SHARING.release()
+
+
+def test_text_of_a_thread_that_saw_its_job_run_a_moment_ago_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that a job has left behind may write when the job's last text has been passed on."""
+    stream = io.StringIO()
+    lines = Lines(stream)
+    SHARING.hold()
+    worker = Worker()
+    lane = worker.begin()
+    worker.end()
+    monkeypatch.setattr(printing, "current_lane", lambda: lane)
+    lines.write("late")
+    assert stream.getvalue() == "late"
+    SHARING.release()
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in "abc":
@@ -357,6 +403,47 @@ def test_modules_imported_by_others_are_told_from_a_jobs_own(folder: Path, monke
     assert imports.of_others() == ()
 
 
+class Hook:
+    """A finder that finds by itself, as import hooks of typecheckers do."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        return importlib.machinery.PathFinder.find_spec(name, path, target)
+
+
+@pytest.mark.usefixtures("_shared")
+@pytest.mark.parametrize("importing", [__import__, importlib.import_module])
+def test_modules_that_a_later_hook_finds_are_their_jobs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, importing: Callable[[str], Any]
+) -> None:
+    """A finder that a job puts in front of all others takes no import out of sight, nor one of a package above."""
+    (folder / "hooked").mkdir()
+    for name in ("__init__", "part"):
+        (folder / "hooked" / f"{name}.py").write_text("")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    finders: list[Any] = sys.meta_path
+    with jobs(2) as (one, two):
+        one.do(lambda: finders.insert(0, Hook()))
+        one.do(lambda: importing("hooked.part"))
+        for name in ("hooked", "hooked.part"):
+            assert name not in one.do(imports.of_others)
+            assert name in two.do(imports.of_others)
+            sys.modules.pop(name)
+
+
+@pytest.mark.usefixtures("_shared")
+def test_module_that_is_only_looked_for_is_nobodys_import(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job that imports it after another one has asked whether it is there has imported it alone."""
+    (folder / "looked_for.py").write_text("")
+    monkeypatch.syspath_prepend(str(folder))
+    with jobs(2) as (one, two):
+        one.do(lambda: importlib.util.find_spec("looked_for"))
+        two.do(lambda: __import__("looked_for"))
+        assert "looked_for" in one.do(imports.of_others)
+        assert "looked_for" not in two.do(imports.of_others)
+    sys.modules.pop("looked_for")
+
+
 @pytest.mark.usefixtures("_shared")
 def test_environment_changed_by_another_job_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job learns which variables others have changed in its time, not of its own changes."""
@@ -365,9 +452,46 @@ def test_environment_changed_by_another_job_is_told(monkeypatch: pytest.MonkeyPa
     with jobs(2) as (one, two):
         one.do(lambda: os.environ.update(LANES_A="1"))
         two.do(lambda: os.environ.pop("LANES_B"))
-        asked = ["LANES_A", "LANES_B", "PATH"]
+        asked = [("LANES_A", "0"), ("LANES_B", "0"), ("PATH", os.environ["PATH"]), ("LANES_C", None)]
         assert one.do(lambda: belongings.changed_by_others(asked)) == ["LANES_B"]
         assert two.do(lambda: belongings.changed_by_others(asked)) == ["LANES_A"]
+
+
+@pytest.mark.usefixtures("_shared")
+def test_environment_whose_change_was_told_before_a_job_began_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python tells of a change first and makes it afterwards; a job may begin in between."""
+    monkeypatch.setenv("LANES_A", "0")
+    asked = [("LANES_A", "0")]
+    told, begun = threading.Event(), threading.Event()
+    putenv = os.putenv
+
+    def change(name: Any, value: Any) -> None:
+        putenv(name, value)
+        told.set()
+        begun.wait(60)
+
+    with ThreadPoolExecutor(1) as pool, jobs(1) as (other,), monkeypatch.context() as patched:
+        patched.setattr(os, "putenv", change)
+        changing = pool.submit(other.do, lambda: os.environ.update(LANES_A="1"))
+        assert told.wait(60)
+        with jobs(1) as (one,):
+            assert one.do(lambda: belongings.changed_by_others(asked)) == []
+            begun.set()
+            changing.result(60)
+            assert one.do(lambda: os.environ["LANES_A"]) == "1"
+            assert one.do(lambda: belongings.changed_by_others(asked)) == ["LANES_A"]
+
+
+@pytest.mark.usefixtures("_shared")
+def test_environment_changed_by_a_job_itself_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a job gives a variable, or that it takes one away, follows from its own code."""
+    monkeypatch.setenv("LANES_A", "0")
+    monkeypatch.setenv("LANES_B", "0")
+    with jobs(1) as (one,):
+        one.do(lambda: os.environ.update(LANES_A="1"))
+        one.do(lambda: os.environ.pop("LANES_B"))
+        asked = [("LANES_A", "0"), ("LANES_B", "0")]
+        assert one.do(lambda: belongings.changed_by_others(asked)) == []
 
 
 @pytest.mark.usefixtures("_shared")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conftest import Project
 from tests.threaded import THREADS
 
@@ -114,3 +116,21 @@ def test_result_is_not_stored_where_another_job_changed_a_variable_of_its_key(pr
     result = project.run(*THREADS, *settings, "x=1,2", env={"LR": "1"}).check()
     assert "LR was changed by another job" in result.out
     assert len(project.entries()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "entries"),
+    [
+        # The end of what os.environ does, whose beginning was before this job's.
+        ("os.environ._data[os.environ.encodekey('LR')] = os.environ.encodevalue('2')", 0),
+        ("os.environ['LR'] = '2'", 1),
+    ],
+)
+def test_result_is_stored_where_a_variable_of_its_key_changed_by_the_job_itself_alone(
+    project: Project, change: str, entries: int
+) -> None:
+    """A variable that has another value at a job's end, of which nobody was told, may have been read as that."""
+    project.write(helper=f"import os\ndef compute(cfg):\n    {change}\n    return os.environ['LR']\n")
+    result = project.run(*THREADS, "hydra.launcher.cache.env=[LR]", "x=1", env={"LR": "1"}).check()
+    assert ("LR was changed by another job" in result.out) is (entries == 0)
+    assert len(project.entries()) == entries

@@ -149,7 +149,7 @@ class HydraRunner:
         from parcache.run.belongings import changed_by_others
 
         value = self._task_function(config)
-        changed = changed_by_others(name for name, _ in named)
+        changed = changed_by_others(named)
         if changed:
             watch.refuse(
                 f"{', '.join(changed)} was changed by another job in the same process while the job ran. "

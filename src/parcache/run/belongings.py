@@ -16,6 +16,7 @@ from parcache.errors import WorkingDirectoryError
 from parcache.run.lanes import SHARING, Attribute, Patch, current_lane, current_strand
 
 _CHANGED: Final = "environment"
+_SET: Final = "environment set"
 
 
 def patches() -> list[Patch]:
@@ -26,11 +27,18 @@ def patches() -> list[Patch]:
     ]
 
 
-def changed_by_others(names: Iterable[str]) -> list[str]:
-    """Return which environment variables others have changed since the job began that this code runs for."""
+def changed_by_others(named: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return which environment variables others have changed since the job began that this code runs for.
+
+    ``named`` are variables with the values that they had. One that has another value now, which the job itself has
+    not given it, counts: Python tells of a change before ``os.environ`` shows it, and so before a job that began
+    between the two could be told.
+    """
     lane = current_lane()
-    changed = lane.attributes.get(_CHANGED, {}) if lane is not None else {}
-    return [name for name in names if name in changed]
+    if lane is None:
+        return []
+    told, own = lane.attributes.get(_CHANGED, {}), lane.attributes.get(_SET, {})
+    return [name for name, value in named if name in told or os.environ.get(name) not in (value, own.get(name, value))]
 
 
 def _refusing(original: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -47,9 +55,11 @@ def _telling(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def change(name: Any, *value: Any) -> None:
         original(name, *value)
-        here = current_lane()
+        here, text = current_lane(), os.fsdecode(name)
+        if here is not None:
+            here.attributes.setdefault(_SET, {})[text] = os.fsdecode(value[0]) if value else None
         for lane in SHARING.lanes:
             if lane is not here:
-                lane.attributes.setdefault(_CHANGED, {})[os.fsdecode(name)] = True
+                lane.attributes.setdefault(_CHANGED, {})[text] = True
 
     return change

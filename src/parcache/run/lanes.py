@@ -23,13 +23,15 @@ class Lane:
     """What one job has of its own in a process that it shares.
 
     ``attributes`` are its values of attributes that ``PerLane`` keeps apart. ``at_end`` is called, the last first,
-    when the job has ended, in the thread that ran it and while the lane is still open.
+    when the job has ended, in the thread that ran it and while the lane is still open; ``after_end`` is called in the
+    same way when it is over: threads of the job may live on, but nothing runs for it any more.
     """
 
     def __init__(self) -> None:
         self.is_over = False
         self.attributes: dict[Any, dict[Any, Any]] = {}
         self.at_end: list[Callable[[], None]] = []
+        self.after_end: list[Callable[[], None]] = []
 
 
 class Strand:
@@ -149,13 +151,18 @@ class Sharing:
                 try:
                     yield
                 finally:
-                    for call in reversed(lane.at_end):
-                        with suppress(Exception):
-                            call()
+                    _call(lane.at_end)
                     lane.is_over = True
+                    _call(lane.after_end)
         finally:
             self._lanes.remove(lane)
             self.release()
+
+
+def _call(calls: Sequence[Callable[[], None]]) -> None:
+    for call in reversed(calls):
+        with suppress(Exception):
+            call()
 
 
 SHARING: Final = Sharing()

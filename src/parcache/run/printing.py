@@ -14,9 +14,12 @@ import sys
 import threading
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from parcache.run.lanes import Lane, Patch, current_lane
+
+# Whose a line is. The system gives a thread that begins the number of one that has ended, of another job or of none.
+_Writer: TypeAlias = tuple[Lane | None, int]
 
 _NAMES: Final = ("stdout", "stderr")
 _MAX_HELD: Final = 1 << 16
@@ -33,8 +36,8 @@ class Lines:
     def __init__(self, stream: Any) -> None:
         self.stream = self.before = stream
         self._lock = threading.RLock()
-        self._held: dict[int, tuple[Lane, str]] = {}
-        self._open: int | None = None  # the thread whose line has begun and not ended
+        self._held: dict[_Writer, str] = {}
+        self._open: _Writer | None = None  # whose line has begun and not ended
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -44,19 +47,22 @@ class Lines:
         if sys.is_finalizing():
             self.stream.write(text)
             return len(text)
-        lane, thread = current_lane(), threading.get_ident()
+        lane = current_lane()
+        writer = lane, threading.get_ident()
         with self._lock:
             if lane is None:
-                self._pass_on(thread, text)
+                self._pass_on(writer, text)
                 return len(text)
             if self not in lane.attributes:
                 lane.attributes[self] = {}
-                lane.at_end.append(lambda: self.flush_held(lane))
-            whole = self._taken(thread) + text
+                lane.after_end.append(lambda: self.flush_held(lane))
+            whole = self._taken(writer) + text
             end = len(whole) if "\r" in text or len(whole) > _MAX_HELD else whole.rfind("\n") + 1
             if end < len(whole):
-                self._held[thread] = lane, whole[end:]
-            self._pass_on(thread, whole[:end])
+                self._held[writer] = whole[end:]
+            self._pass_on(writer, whole[:end])
+            if lane.is_over:  # since a moment ago: its last flush may have been before
+                self.flush_held(lane)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -69,9 +75,9 @@ class Lines:
         if sys.is_finalizing():  # a thread that the interpreter has stopped may hold the lock for ever
             self.stream.flush()
             return
-        thread = threading.get_ident()
+        writer = current_lane(), threading.get_ident()
         with self._lock:
-            self._pass_on(thread, self._taken(thread))
+            self._pass_on(writer, self._taken(writer))
             self.stream.flush()
 
     def close(self) -> None:
@@ -81,20 +87,20 @@ class Lines:
     def flush_held(self, lane: Lane | None = None) -> None:
         """Pass on what the threads of one job, or all of them, have written."""
         with self._lock:
-            for thread, (owner, _) in list(self._held.items()):
-                if lane is None or owner is lane:
-                    self._pass_on(thread, self._taken(thread))
+            for writer in list(self._held):
+                if lane is None or writer[0] is lane:
+                    self._pass_on(writer, self._taken(writer))
 
-    def _taken(self, thread: int) -> str:
-        return self._held.pop(thread, (None, ""))[1]
+    def _taken(self, writer: _Writer) -> str:
+        return self._held.pop(writer, "")
 
-    def _pass_on(self, thread: int, text: str) -> None:
+    def _pass_on(self, writer: _Writer, text: str) -> None:
         if not text:
             return
-        if self._open not in (None, thread) and not text.startswith(("\r", "\n")):
+        if self._open not in (None, writer) and not text.startswith(("\r", "\n")):
             text = "\n" + text
         self.stream.write(text)
-        self._open = None if text.endswith("\n") else thread
+        self._open = None if text.endswith("\n") else writer
 
 
 class _Router:
