@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final
+
+from parcache.backends.forks import spare_forks
 
 EXIT_CODE: Final = 75
 """How a process ends that was told to: EX_TEMPFAIL, try again."""
@@ -68,29 +69,12 @@ def listen(signals: tuple[int, ...] = SIGNALS) -> None:
 
     for number in signals:
         signal.signal(number, end)
-    _spare_forks(signals)
-
-
-def _spare_forks(signals: tuple[int, ...]) -> None:
-    """Have signals do to forks of this process what they do to others.
-
-    Python forgets what comes between a fork and the first line of the child: multiprocessing, which ends its processes
-    by SIGTERM, would wait for one forever. So the signals wait in the kernel meanwhile.
-    """
-    own = threading.local()
-
-    def hold() -> None:
-        own.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-
-    def let_go() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, own.mask)
 
     def give_back() -> None:
         for number in signals:
             signal.signal(number, signal.SIG_DFL)
-        let_go()
 
-    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=give_back)
+    spare_forks(lambda: signals, give_back)
 
 
 def end_with_parent() -> None:

@@ -66,6 +66,9 @@ class Pool:
         self._ends: list[tuple[Call, Answer]] = []
         self._calls = 0
         self._gets_ready = False
+        # Whether the stagger has refused the slot that was looked for last. It comes to that only by a start, which
+        # wakes the reading thread; that asks again, also where the gap has passed before it sees how long that is.
+        self._is_postponed = False
         self._is_closing = False
         self._is_released = False
         self._was_cancelled = False
@@ -204,7 +207,7 @@ class Pool:
             ]
             if any(worker.death_fd is None for worker in self._workers.values()):
                 waits_s.append(_ASK_S)
-            if len(self._workers) < len(self._environments) and self._stagger.wait_s():
+            if self._is_postponed:
                 waits_s.append(self._stagger.wait_s())
         return max(0.0, min(waits_s)) * 1000 + 1 if waits_s else None
 
@@ -318,7 +321,9 @@ class Pool:
         return max(idle, key=lambda worker: worker.is_ready, default=None)
 
     def _free_slot(self) -> int | None:
-        if len(self._workers) == len(self._environments) or self._stagger.wait_s():
+        is_full = len(self._workers) == len(self._environments)
+        self._is_postponed = not is_full and self._stagger.wait_s() > 0
+        if is_full or self._is_postponed:
             return None
         return next(slot for slot in range(len(self._environments)) if slot not in self._workers)
 

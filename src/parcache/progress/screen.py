@@ -172,7 +172,9 @@ class _Screen:
         message, self._last = self._last, None
         self._is_asking = False
         width = self._canvas.width
-        rows = self._paint(message, lambda painter, shown, _: painter.last(shown, width)) if message else []
+        rows = []
+        if message:  # the batch is over: its time stands still
+            rows = self._paint(message, 0.0, lambda painter, shown, _: painter.last(shown, width))
         self._write(self._canvas.finish(rows))
         try:
             self._control.sendall(ANSWER)
@@ -190,20 +192,20 @@ class _Screen:
         elif self._message is not None:
             self._canvas.reveal()
             width, lines = self._canvas.width, self._lines
-            self._write(
-                self._canvas.show(
-                    self._paint(self._message, lambda painter, shown, count: painter.live(shown, count, width, lines))
-                )
+            age_s = time.monotonic() - self._received_s
+            rows = self._paint(
+                self._message, age_s, lambda painter, shown, count: painter.live(shown, count, width, lines)
             )
+            self._write(self._canvas.show(rows))
 
     def _paint(
-        self, message: dict[str, Any], paint: Callable[[Painter, Snapshot, int], list[LiveRow]]
+        self, message: dict[str, Any], age_s: float, paint: Callable[[Painter, Snapshot, int], list[LiveRow]]
     ) -> list[LiveRow]:
         from parcache.progress.frame import Painter, snapshot_of  # they bring rich: 0.1 s, for batches that take longer
 
         if self._painter is None:
             self._painter = Painter(self._encoding)
-        return paint(self._painter, *snapshot_of(message, time.monotonic() - self._received_s))
+        return paint(self._painter, *snapshot_of(message, age_s))
 
     def _follow_size(self) -> None:
         columns, self._lines = os.get_terminal_size(self._real)

@@ -13,7 +13,6 @@ ends when nobody can write to it any more.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -144,12 +143,18 @@ class Terminal:
         """Give the terminal back. The other process ends when no worker can write to it any more."""
         self.give_back()
         os.close(self._slave)
-        stays = False
-        with self._control, contextlib.suppress(OSError):  # it has ended at once
+        said = ANSWER  # one that came too late to be waited for
+        with self._control:
             self._control.settimeout(_ENDED_S)
-            self._control.sendall(b'{"bye": true}\n')
-            stays = self._control.recv(1) == STAYING
-        if stays:
+            try:
+                self._control.sendall(b'{"bye": true}\n')
+                while said == ANSWER:
+                    said = self._control.recv(1)
+            except TimeoutError:  # it is stopped, or has a slow terminal: it may be about to say that it stays
+                said = STAYING
+            except OSError:  # it has ended at once
+                said = b""
+        if said == STAYING:
             # Something that was started meanwhile can still print (a process that a job has left behind, the resource
             # tracker of multiprocessing): it goes on passing that on, and ends with it.
             self._process.returncode = 0

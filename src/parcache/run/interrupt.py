@@ -10,9 +10,14 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Final
 
+from parcache.backends.forks import is_around_fork, spare_forks
+
 EXIT_CODE: Final = 130
 """What a shell makes of a process that an interrupt has ended: 128 + SIGINT."""
-_GRACE_S: Final = 3.0
+# What stalls the killing of workers (a busy disk, a machine that swaps) is not to leave them behind.
+_GRACE_S: Final = 15.0
+# A fork takes milliseconds.
+_AGAIN_S: Final = 0.01
 
 
 _TAKEN: Final = (
@@ -32,7 +37,7 @@ class Interrupts:
 
     Signals are taken over only in the main thread, and only where nobody else has taken them: a handler of the user's
     own keeps its signal. What a job forks in this process has them as they were. ``kill`` is called before the process
-    ends at once, in a thread of its own, for at most 3 s.
+    ends at once, in a thread of its own, for at most 15 s.
     """
 
     def __init__(self, kill: Callable[[], None], *, raises: bool = True) -> None:
@@ -59,6 +64,11 @@ class Interrupts:
         _forked.let_go(self)
         self.give_back()
 
+    @property
+    def signals(self) -> list[int]:
+        """Return the signals that are taken over."""
+        return [number for number, _ in self._before]
+
     def give_back(self) -> None:
         """Have signals handled as they were before. Later calls do nothing."""
         before, self._before = self._before, []
@@ -66,6 +76,11 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if is_around_fork(frame):  # what is raised there is lost, and others hold their locks: it is to come again
+            again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         if not self.is_requested:
             self.is_requested = True
             if self._raises:
@@ -89,16 +104,22 @@ class _Forked:
         self._held.append(interrupts)
         if not self._is_hooked and hasattr(os, "register_at_fork"):
             self._is_hooked = True  # for good: such hooks cannot be taken back
-            os.register_at_fork(after_in_child=self._give_back)
+            spare_forks(self._signals, self._give_back)
 
     def let_go(self, interrupts: Interrupts) -> None:
         if interrupts in self._held:
             self._held.remove(interrupts)
 
+    def _signals(self) -> list[int]:
+        return [number for interrupts in tuple(self._held) for number in interrupts.signals]
+
     def _give_back(self) -> None:
-        while self._held:
-            with suppress(ValueError):  # an interpreter of its own beside the main one
+        held = set(self._signals())
+        with suppress(ValueError):  # an interpreter of its own beside the main one
+            while self._held:
                 self._held.pop().give_back()
+            if signal.SIGINT in held & signal.sigpending():  # KeyboardInterrupt would be lost here: it ends the child
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _forked: Final = _Forked()
