@@ -99,6 +99,8 @@ class Theatre:
             "RUNS": str(runs),
             "PARCACHE_DIR": str(store),
             "PYTHONWARNINGS": "ignore",
+            # Edits come within the second by which Python tells whether bytecode is that of a source.
+            "PYTHONDONTWRITEBYTECODE": "1",
             **scene.env,
         }
         command = [*case.command, *_COMMON, f"hydra.sweep.dir={stage.place}/sweeps/{stage.sweeps}"]

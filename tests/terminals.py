@@ -18,7 +18,7 @@ from types import TracebackType
 import pyte
 import pytest
 
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 # What a shell is to a program: the leader of the session, which gives it the terminal, takes it back and outlives it.
 _SHELL = """

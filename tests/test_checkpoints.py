@@ -29,7 +29,7 @@ with checkpoints.offering(task, "the config"):
 print("not reached")
 """
 HOOK = "task.checkpoint = lambda config: print('saved by', config)"
-END = "os.kill(os.getpid(), signal.{}); time.sleep(60)"
+END = "os.kill(os.getpid(), signal.{}); time.sleep(300)"
 
 
 def run(does: str, more: str = "") -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def run(does: str, more: str = "") -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         start_new_session=True,
     )
@@ -76,7 +76,7 @@ def test_fork_of_a_job_ends_by_sigterm_as_others_do() -> None:
     does = (
         "pid = os.fork()\n"
         "    if not pid:\n"
-        "        time.sleep(60)\n"
+        "        time.sleep(300)\n"
         "        os._exit(9)\n"
         "    os.kill(pid, signal.SIGTERM)\n"
         "    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)\n"
@@ -148,12 +148,12 @@ def test_worker_of_a_pool_is_signalled_when_it_is_ready(tmp_path: Path) -> None:
     pool = Pool([{}], checkpoints.Listening(_nothing))
     try:
         future = pool.submit(_sleep_noting, str(tmp_path / "started"))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not (tmp_path / "started").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         pool.signal(signal.SIGUSR2)
-        error: Any = future.exception(60)
+        error: Any = future.exception(300)
         assert error.exit_code == EXIT_CODE
     finally:
         pool.stop(cancel=True)
@@ -167,5 +167,5 @@ def _sleep_noting(path: str) -> None:
     import time
 
     Path(path).touch()
-    time.sleep(60)
+    time.sleep(300)
     os._exit(1)

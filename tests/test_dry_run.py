@@ -34,6 +34,7 @@ def test_dry_run_tells_hits_duplicates_and_why_the_rest_would_run(project: Proje
     )
     ignored = "hydra.launcher.cache.ignore=[n]"
     project.run(*launcher, "x=1,2,3", ignored)
+    project.remember({"x=1": 123, "x=2": 100, "x=3": 100})
     found = rows(project.run(*launcher, "x=1,3,4", "n=0,1", ignored, DRY).check().out)
     assert [row[:4] for row in found] == [
         ["0", "x=1", "n=0", "hit"],
@@ -49,9 +50,7 @@ def test_dry_run_tells_hits_duplicates_and_why_the_rest_would_run(project: Proje
     assert found[4][4] == "new"
     project.write(helper="import time\ndef compute(cfg):\n    time.sleep(0.1)\n    return 2\n")
     found = rows(project.run(*launcher, "x=1", ignored, DRY).check().out)
-    assert found[0][2:5] == ["miss", "code", "changed"]
-    assert float(found[0][5]) >= 100
-    assert found[0][6] == "ms"
+    assert found[0][2:] == ["miss", "code", "changed", "123", "ms"]
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def sleeping(project: Project) -> Project:
 
 
 LAUNCHER = ("-m", "hydra/launcher=parcache", "hydra.launcher.backend.workers=2", "hydra.sweep.dir=out")
+TIMES_MS = {f"x={number}": 100 * number for number in range(1, 5)}
 
 
 def started(project: Project) -> list[int]:
@@ -100,6 +101,7 @@ def started(project: Project) -> list[int]:
 def test_sweep_with_history_starts_the_longest_jobs_first(sleeping: Project) -> None:
     """Under another salt nothing is served, and the times are known: the longest job starts first."""
     sleeping.run(*LAUNCHER, "x=1,3,2,4").check()
+    sleeping.remember(TIMES_MS)
     assert started(sleeping) == [0, 1, 2, 3]
     sleeping.run(*LAUNCHER, "x=1,3,2,4", "hydra.launcher.cache.salt=other").check()
     assert started(sleeping) == [3, 1, 2, 0]
@@ -108,6 +110,7 @@ def test_sweep_with_history_starts_the_longest_jobs_first(sleeping: Project) -> 
 def test_sweep_with_order_given_starts_jobs_as_they_come(sleeping: Project) -> None:
     """The order can be pinned."""
     sleeping.run(*LAUNCHER, "x=1,3,2").check()
+    sleeping.remember(TIMES_MS)
     sleeping.run(*LAUNCHER, "x=1,3,2", "hydra.launcher.cache.salt=other", "hydra.launcher.order=given").check()
     assert started(sleeping) == [0, 1, 2]
 
@@ -116,6 +119,7 @@ def test_sweep_one_job_at_a_time_starts_jobs_as_they_come(sleeping: Project) -> 
     """Where nothing can be gained, the order is the given one."""
     serial = (*LAUNCHER[:2], "hydra/launcher/backend=serial", "hydra.sweep.dir=out")
     sleeping.run(*serial, "x=1,3,2").check()
+    sleeping.remember(TIMES_MS)
     sleeping.run(*serial, "x=1,3,2", "hydra.launcher.cache.salt=other").check()
     assert started(sleeping) == [0, 1, 2]
 
@@ -123,6 +127,7 @@ def test_sweep_one_job_at_a_time_starts_jobs_as_they_come(sleeping: Project) -> 
 def test_sweep_whose_records_are_damaged_starts_jobs_as_they_come(sleeping: Project) -> None:
     """History serves speed alone: what cannot be read is nothing."""
     sleeping.run(*LAUNCHER, "x=1,3,2").check()
+    sleeping.remember(TIMES_MS)
     for path in (sleeping.folder / ".parcache" / "sweeps").iterdir():
         path.write_bytes(path.read_bytes().replace(b'["times"', b'["times",,'))
     sleeping.run(*LAUNCHER, "x=1,3,2", "hydra.launcher.cache.salt=other").check()

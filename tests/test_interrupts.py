@@ -26,17 +26,17 @@ def waiting(tmp_path: Path) -> Project:
 
         @hydra.main(config_path="conf", config_name="config", version_base=None)
         def main(cfg):
-            with open(os.environ["RUNS"], "a") as file:
-                file.write(f"{cfg.x}\\n")
-            if cfg.x >= 2:
-                if cfg.stubborn:
-                    while True:
-                        try:
-                            time.sleep(600)
-                        except KeyboardInterrupt:
-                            open(os.environ["RUNS"] + ".interrupted", "w").close()
-                time.sleep(600)
-            return cfg.x
+            while True:
+                try:
+                    with open(os.environ["RUNS"], "a") as file:
+                        file.write(f"{cfg.x}\\n")
+                    if cfg.x >= 2:
+                        time.sleep(600)
+                    return cfg.x
+                except KeyboardInterrupt:
+                    if not cfg.stubborn:
+                        raise
+                    open(os.environ["RUNS"] + ".interrupted", "w").close()
 
         if __name__ == "__main__":
             main()
@@ -63,7 +63,7 @@ def start(project: Project, *overrides: str) -> subprocess.Popen[str]:
     )
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 300.0) -> None:
     """Wait for something that other processes bring about."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -72,7 +72,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> 
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     return process.returncode, out
 
 
@@ -115,9 +115,9 @@ def test_interrupt_swallowed_by_a_task_still_ends_the_sweep(waiting: Project) ->
 
         @hydra.main(config_path="conf", config_name="config", version_base=None)
         def main(cfg):
-            with open(os.environ["RUNS"], "a") as file:
-                file.write(f"{cfg.x}\\n")
             try:
+                with open(os.environ["RUNS"], "a") as file:
+                    file.write(f"{cfg.x}\\n")
                 time.sleep(600)
             except KeyboardInterrupt:
                 return "early"

@@ -76,6 +76,7 @@ DEEDS = """
         raise KeyboardInterrupt
 
     def raises(cfg):
+        time.sleep(0.05)  # long enough to be told before any that lingers begins: none of those travels with it
         raise ValueError("as it happens")
 
     def raises_third(cfg):
@@ -86,7 +87,13 @@ DEEDS = """
         raises(cfg)
 
     def lingers(cfg):
-        time.sleep(2)
+        # Until the sweep knows of all failures that it stops for: it cannot come to its end before.
+        journal = pathlib.Path(os.environ["HOME_FOLDER"], "out", "journal.jsonl")
+        until_s = time.monotonic() + 300
+        while journal.read_text().count('"state":"failed"') < int(os.environ["FAILURES"]):
+            if time.monotonic() > until_s:
+                raise TimeoutError("the failures do not come")
+            time.sleep(0.02)
 
     def exception_that_needs_two(cfg):
         raise Picky("one", "two")
@@ -132,7 +139,7 @@ DEEDS = """
     def signals(cfg):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, lambda *_: os._exit(9))
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        signal.setitimer(signal.ITIMER_REAL, 600)
         return cfg.n
 
     def blocked_signals(cfg):
@@ -317,11 +324,11 @@ def test_child_processes_of_a_job_that_times_out_end_with_it(deeds: Project) -> 
             time.sleep(600)
         """
     )
-    more = ("hydra.launcher.failures.timeout_s=5", "hydra.launcher.failures.retries=1")
+    more = ("hydra.launcher.failures.timeout_s=30", "hydra.launcher.failures.retries=1")
     result, folder = sweep(deeds, ["-m", "hydra/launcher=parcache"], "stuck", "healthy", more=more)
     assert ends(folder) == {0: ["failed"], 1: ["completed"], 2: ["completed"], 3: ["completed"]}
     assert numbers(folder, "retry") == [0]
-    assert "#0 job={deed:stuck,n:0}: failed: JobTimeoutError: Job 0 ran longer than 5 s and was stopped" in result.out
+    assert "#0 job={deed:stuck,n:0}: failed: JobTimeoutError: Job 0 ran longer than 30 s and was stopped" in result.out
     assert processes_of(deeds) == []
 
 
@@ -338,8 +345,9 @@ def test_timeout_with_a_backend_that_cannot_stop_jobs_is_refused(deeds: Project)
 
 def test_policy_stop_raises_the_first_failure_and_starts_nothing_else(deeds: Project, launcher: list[str]) -> None:
     """The sweep ends with the failure's own traceback; what was done before stays done."""
+    deeds.env["FAILURES"] = "1"
     more = ("hydra.launcher.failures.policy=stop", "hydra.launcher.order=given")
-    result, folder = sweep(deeds, launcher, "healthy", "raises_third", *["healthy"] * 20, more=more)
+    result, folder = sweep(deeds, launcher, "healthy", "raises_third", *["lingers"] * 20, more=more)
     found = ends(folder)
     assert found[2] == ["failed"]
     assert found[0] == ["completed"]
@@ -352,6 +360,7 @@ def test_policy_stop_raises_the_first_failure_and_starts_nothing_else(deeds: Pro
 
 def test_max_failures_stop_a_sweep_that_goes_on_failing(deeds: Project, launcher: list[str]) -> None:
     """One failure more than is put up with ends the sweep; nothing else can fail at the same moment here."""
+    deeds.env["FAILURES"] = "3"
     more = ("hydra.launcher.failures.max_failures=2",)
     result, folder = sweep(deeds, launcher, *["raises"] * 3, *["lingers"] * 27, more=more)
     assert len(numbers(folder, "failed")) == 3

@@ -63,7 +63,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except OSError:  # it may be gone when its file has been opened
         return False
 
 
@@ -504,7 +504,7 @@ INTERRUPTED = """
 import os, signal, sys, time
 from parcache.backends import create
 
-signal.alarm(60)
+signal.alarm(300)
 
 def wait(note):
     open(f"{note}.{os.getpid()}", "w").close()
@@ -514,6 +514,7 @@ backend = create("process", {"workers": 2})
 backend.start(lambda: None)
 try:
     futures = [backend.submit(wait, sys.argv[1]) for _ in range(4)]
+    open(sys.argv[2], "w").close()
     futures[0].result()
 except KeyboardInterrupt:
     try:
@@ -528,10 +529,10 @@ except KeyboardInterrupt:
 def test_process_ctrl_c_reaches_the_group_and_the_sweeping_process_decides(tmp_path: Path) -> None:
     """SIGINT to the whole group leaves the jobs running; a waiting stop can be interrupted by another; then all end."""
     note = tmp_path / "note"
-    program = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(note)], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    command = [sys.executable, "-c", INTERRUPTED, str(note), str(tmp_path / "up")]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     until(lambda: len(list(tmp_path.glob("note.*"))) == 2, "two jobs run")
+    until((tmp_path / "up").exists, "all are submitted")
     workers = [int(path.suffix[1:]) for path in tmp_path.glob("note.*")]
     assert program.stdout is not None
     os.killpg(program.pid, signal.SIGINT)
@@ -559,6 +560,7 @@ backend.start(lambda: None)
 futures = [backend.submit(wait, sys.argv[1]) for _ in range(4)]
 if not os.fork():
     time.sleep(1000)  # it holds the pipes of its parent open
+open(sys.argv[2], "w").close()
 futures[0].result()
 """
 
@@ -566,8 +568,10 @@ futures[0].result()
 def test_process_worker_whose_sweeping_process_is_killed_finishes_its_job_and_ends(tmp_path: Path) -> None:
     """After a SIGKILL of the sweeping process what runs is finished, what waits never starts, and no worker stays."""
     note = tmp_path / "note"
-    program = subprocess.Popen([sys.executable, "-c", ORPHANED, str(note)], start_new_session=True)
+    command = [sys.executable, "-c", ORPHANED, str(note), str(tmp_path / "up")]
+    program = subprocess.Popen(command, start_new_session=True)
     until(lambda: len(list(tmp_path.glob("note.*"))) == 2, "two jobs run")
+    until((tmp_path / "up").exists, "all are submitted, and it has forked")
     workers = [int(path.suffix[1:]) for path in tmp_path.glob("note.*")]
     program.kill()
     program.wait()

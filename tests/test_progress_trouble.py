@@ -249,6 +249,8 @@ def test_live_display_without_pseudo_terminals_shows_lines(displayed: Displayed)
     with displayed(
         """
     import resource
+    import parcache.progress.plain
+    parcache.progress.plain.pauses.__defaults__ = (1e6, 1e6)
     resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))
     display.start(lambda: now)
     print("printed")

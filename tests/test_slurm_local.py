@@ -174,7 +174,7 @@ def test_argument_and_result_that_cannot_travel_fail_their_jobs_alone(start: Sta
 
 def test_next_batch_finds_the_task_of_the_last(start: Start) -> None:
     """Sweepers come with batch after batch: a task waits for the next."""
-    backend = start()
+    backend = start(idle_s=600)
     (first,) = submitted(backend, twice, [1])
     pid = first.result(DEADLINE_S)[1]
     (second,) = submitted(backend, twice, [2])
