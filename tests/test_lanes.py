@@ -112,6 +112,18 @@ def test_sharing_released_puts_everything_back() -> None:
     assert state() == before
 
 
+def test_sharing_released_leaves_what_a_library_has_put_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is patched by others while jobs run stays patched, and what they call goes on doing nothing outside."""
+    monkeypatch.setattr(os, "chdir", os.chdir)
+    SHARING.hold(belongings.patches())
+    kept = os.chdir
+    theirs = partial(kept)
+    os.chdir = theirs
+    SHARING.release()
+    assert os.chdir is theirs
+    os.chdir(os.getcwd())
+
+
 def test_sharing_is_kept_by_a_job_that_outlives_its_sweep() -> None:
     """Patches stay until the last job has ended."""
     before = state()

@@ -424,6 +424,20 @@ def test_what_a_job_in_flight_has_read_counts_where_something_is_kept_in_memory(
     assert paths(Watched.parse(read.watched).inputs) == (["a"] if tells == "the one that asks" else ["a", "b"])
 
 
+def test_own_folder_of_a_job_that_is_not_stored_is_nobodys_input(store: Store, folder: Path) -> None:
+    """Its log has another place or content in each sweep: no other job could ever be served."""
+    recorder.enable()
+    asks = Reading(Scope(str(folder), store.paths.root), store, str(folder / "own"))
+    with reading_unstored(print, str(folder / "d")):
+        for name in ("a", "d/c"):
+            open(name).close()
+        asks.start(print)
+        KEPT.append("")
+        asks.stop()
+        read = asks.result()
+    assert paths(Watched.parse(read.watched).inputs) == ["a"]
+
+
 @pytest.mark.parametrize(("reader", "counts"), [("/env/lib/site-packages/logger.py", False), ("read.py", True)])
 def test_watch_leaves_the_jobs_own_source_to_the_fingerprint(
     store: Store, folder: Path, reader: str, counts: bool

@@ -97,6 +97,37 @@ def test_inputs_of_jobs_in_flight_are_each_jobs_own(project: Project) -> None:
     assert "0 hits, 4 misses" in project.run(*sweep).check().summary
 
 
+def test_log_that_an_unstored_job_reads_costs_the_others_nothing(project: Project) -> None:
+    """A job without a key of its own that reads in its directory, while jobs leave something in memory."""
+    project.write(
+        helper="""
+        import glob, logging, os, random, threading, time
+        from hydra.core.hydra_config import HydraConfig
+        from omegaconf import OmegaConf
+        OmegaConf.register_new_resolver("noise", lambda x: random.random() if x == 0 else 0)
+        HAS_READ = threading.Event()
+        STATE = {}
+        def compute(cfg):
+            if cfg.x:
+                assert HAS_READ.wait(60)
+                STATE[cfg.x] = "done"
+                return cfg.x
+            logging.getLogger().info("begun")
+            with open(os.path.join(HydraConfig.get().runtime.output_dir, "app.log")) as file:
+                file.read()
+            HAS_READ.set()
+            until_s = time.monotonic() + 60
+            while len(glob.glob(".parcache/entries/*/*.entry")) < 2 and time.monotonic() < until_s:
+                time.sleep(0.01)
+            logging.getLogger().info("done")
+        """,
+        conf__config_yaml="x: 1\nnoise: ${noise:${x}}\n",
+    )
+    sweep = [*THREADS, "hydra.launcher.backend.workers=3", "x=0,1,2"]
+    assert "0 hits, 3 misses" in project.run(*sweep).check().summary
+    assert "2 hits, 1 misses" in project.run(*sweep).check().summary
+
+
 def test_result_is_not_stored_where_another_job_changed_a_variable_of_its_key(project: Project) -> None:
     """A variable that belongs to the key and that another job sets meanwhile may have been read in either state."""
     project.write(

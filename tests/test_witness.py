@@ -328,14 +328,16 @@ def test_process_start_unknown_process_none() -> None:
     assert process_start_ns(2**22 + 1) is None
 
 
-def test_module_that_another_thread_is_importing_is_proven_for_now_only(folder: Path) -> None:
-    """Looks at a module whose import is under way prove nothing for later: its file may still be read."""
-    scene = """
+@pytest.mark.parametrize("before", ["pass", "import slow"])
+def test_module_that_another_thread_is_importing_is_proven_for_now_only(folder: Path, before: str) -> None:
+    """Looks at a module whose import or reload is under way prove nothing for later: its file may still be read."""
+    scene = f"""
     import threading
     with open("slow.py", "w") as file:
         file.write("import threading\\n")
     s = source("slow", "slow.py")
     w.observe([s])
+    {before}
     begun, go = threading.Event(), threading.Event()
     class Finder:
         def find_spec(self, name, path, target=None):
@@ -349,7 +351,9 @@ def test_module_that_another_thread_is_importing_is_proven_for_now_only(folder: 
                 spec.loader.exec_module = exec_module
                 return spec
     sys.meta_path.insert(0, Finder())
-    thread = threading.Thread(target=lambda: importlib.import_module("slow"))
+    def load():
+        importlib.reload(sys.modules["slow"]) if "slow" in sys.modules else importlib.import_module("slow")
+    thread = threading.Thread(target=load)
     thread.start()
     begun.wait(60)
     print(unproven(s), unproven(s))

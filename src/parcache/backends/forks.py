@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Collection
 from types import FrameType
 
+_here = threading.local()
+
 
 def spare_forks(signals: Callable[[], Collection[int]], give_back: Callable[[], None]) -> None:
     """Hold back these signals around each fork of this process; ``give_back`` gives them up in the child.
@@ -20,6 +22,7 @@ def spare_forks(signals: Callable[[], Collection[int]], give_back: Callable[[], 
     own = threading.local()  # as masks are: several threads may fork at once
 
     def hold() -> None:
+        _here.forks = getattr(_here, "forks", 0) + 1
         numbers = signals()
         if numbers:
             # Noted first: whatever else is pending is handled in these calls, and may raise.
@@ -30,6 +33,7 @@ def spare_forks(signals: Callable[[], Collection[int]], give_back: Callable[[], 
         mask = own.__dict__.pop("mask", None)
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _here.forks = max(0, getattr(_here, "forks", 0) - 1)
 
     def begin() -> None:
         try:
@@ -41,7 +45,13 @@ def spare_forks(signals: Callable[[], Collection[int]], give_back: Callable[[], 
 
 
 def is_around_fork(frame: FrameType | None) -> bool:
-    """Tell whether a signal's handler was called in what is done here, where an exception would be lost."""
+    """Tell whether a signal's handler was called in what is done around a fork, where an exception would be lost.
+
+    Held back from this thread, a signal goes to another one, and Python calls its handler in this one all the same: in
+    the first hook that it runs after the fork, whosever that is.
+    """
+    if getattr(_here, "forks", 0):
+        return True
     while frame is not None:
         if frame.f_globals is globals():
             return True

@@ -140,7 +140,7 @@ class HydraRunner:
                 )
             function = self._task_function if not named else partial(self._with_environment, watch, named)
             with offering(self._task_function, config):
-                return watch.call(function, config)
+                return watch.call(function, config, str(work.variation.output_dir or ""))
 
         return self._run(common, work.variation, task)
 

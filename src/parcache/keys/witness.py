@@ -18,6 +18,7 @@ trap is closed in ``parcache.keys.loading``: bytecode that is valid and wrong.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
@@ -291,10 +292,17 @@ def _is_being_made(module: ModuleType) -> bool:
     """Tell whether a module is being imported and its file may not have been read yet.
 
     Its namespace gets its builtins when its code, which has been read by then, begins to run. What imports the module
-    may go on for long after that: a sweep that a module starts at its top stands in its import.
+    may go on for long after that: a sweep that a module starts at its top stands in its import. A reload runs in the
+    namespace that there is.
     """
+    if any(each is module for each in tuple(_reloading().values())):
+        return True
     is_initializing = bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
     return is_initializing and "__builtins__" not in getattr(module, "__dict__", ())
+
+
+def _reloading() -> dict[str, ModuleType]:
+    return getattr(importlib, "_RELOADING", {})  # of CPython; by name, for as long as importlib.reload runs
 
 
 def _file_of(module: ModuleType | None) -> str | None:

@@ -44,6 +44,7 @@ class Interrupts:
         self._kill = kill
         self._raises = raises
         self._before: list[tuple[int, Any]] = []
+        self._is_ending = False
         self.is_requested = False
         """Whether a signal has come; it stays so when a task swallows the KeyboardInterrupt."""
 
@@ -86,6 +87,9 @@ class Interrupts:
             if self._raises:
                 raise KeyboardInterrupt
             return
+        if self._is_ending:  # within the wait below, which is not to begin anew
+            return
+        self._is_ending = True
         # Not here: what the first one was about to clean up may hold any lock.
         thread = threading.Thread(target=self._kill, daemon=True)
         thread.start()

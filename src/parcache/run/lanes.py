@@ -228,16 +228,20 @@ class Attribute:
         """``make`` gets what is there, None where nothing is, and returns what is to be there."""
         self._owner, self._name, self._make = owner, name, make
         self._before: Any = None
+        self._made: Any = None
         self._was_there = False
 
     def apply(self) -> None:
         """Replace it."""
         self._was_there = self._name in vars(self._owner)
         self._before = vars(self._owner).get(self._name)
-        setattr(self._owner, self._name, self._make(self._before))
+        self._made = self._make(self._before)
+        setattr(self._owner, self._name, self._made)
 
     def undo(self) -> None:
-        """Put back what was there."""
+        """Put back what was there, unless somebody has put something else in its place meanwhile."""
+        if vars(self._owner).get(self._name) is not self._made:
+            return
         if self._was_there:
             setattr(self._owner, self._name, self._before)
         else:

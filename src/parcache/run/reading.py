@@ -119,8 +119,7 @@ class Reading:
         self._scope = scope
         self._rules = rules_of(scope)
         self._store = store
-        # A job that runs right where the project lies has no directory of its own.
-        self._own = "" if is_below(scope.root, own) else own
+        self._own = _own_folder(scope, own)
         self._named = named
         self._sources = sources
         self._stamps: dict[str, str] = {}
@@ -142,9 +141,11 @@ class Reading:
         """End, however the task function has ended; what its imports have read stays, and what is kept in memory."""
         with _lock:  # in one step: a job that ends in between would find it in neither place
             self._recording.stop()
-            _keep_imported(self._recording, Scope(self._scope.root, self._scope.store), self._digester())
-            _keep_in_memory(self._task, self._since)
-            del _running[self._recording]
+            try:
+                _keep_imported(self._recording, Scope(self._scope.root, self._scope.store), self._digester())
+                _keep_in_memory(self._task, self._since)
+            finally:
+                del _running[self._recording]
 
     def result(self, run_time_s: float = 0.0) -> Read:
         """Return what the job read in its time; its files are read again now, those that have not been before."""
@@ -194,8 +195,8 @@ class Reading:
 
 
 @contextmanager
-def reading_unstored(task: Callable[..., Any], boundary: CodeType | None = None) -> Iterator[None]:
-    """Stand around a task function whose result is not stored.
+def reading_unstored(task: Callable[..., Any], own: str = "", boundary: CodeType | None = None) -> Iterator[None]:
+    """Stand around a task function whose result is not stored; ``own`` is the job's directory.
 
     What its imports read counts for later jobs, and all that it reads where a job leaves something in memory.
     """
@@ -203,18 +204,26 @@ def reading_unstored(task: Callable[..., Any], boundary: CodeType | None = None)
         yield
         return
     recording, scope, digester = Recording(boundary), Scope(os.getcwd()), Digester()
+    folder = _own_folder(scope, own)
+
+    def take_up() -> Taken:
+        until_s = time.perf_counter() + _LEAST_S
+        return take(_sightings(recording, recording.imported), rules_of(scope), digester, folder, until_s)
+
     since = _retained.begin(task)
     with _lock:
-        _running[recording] = lambda: take(_sightings(recording, recording.imported), rules_of(scope), digester)
+        _running[recording] = take_up
     recording.start()
     try:
         yield
     finally:
         with _lock:
             recording.stop()
-            _keep_imported(recording, scope, digester)
-            _keep_in_memory(task, since)
-            del _running[recording]
+            try:
+                _keep_imported(recording, scope, digester)
+                _keep_in_memory(task, since)
+            finally:
+                del _running[recording]
 
 
 def _keep_in_memory(task: Callable[..., Any], since: int) -> None:
@@ -223,6 +232,11 @@ def _keep_in_memory(task: Callable[..., Any], since: int) -> None:
     if reading and _retained.has_changed(task, since):
         for take_up in reading:
             _shared.take_up(take_up())
+
+
+def _own_folder(scope: Scope, own: str) -> str:
+    # A job that runs right where the project lies has no directory of its own.
+    return "" if is_below(scope.root, own) else own
 
 
 def _sightings(recording: Recording, left_out: Collection[str]) -> Sightings:

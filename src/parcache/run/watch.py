@@ -42,13 +42,13 @@ class Watch:
             self._ticket = None
             self.stored = Stored(Storing.REFUSED, reason)
 
-    def call(self, task: Callable[[Any], Any], config: Any) -> Any:
-        """Return ``task(config)``; publish the value before anybody else sees it."""
+    def call(self, task: Callable[[Any], Any], config: Any, directory: str = "") -> Any:
+        """Return ``task(config)``; publish the value before anybody else sees it. ``directory`` is the job's."""
         ticket, brief, own = self._ticket, self._brief, task
         if self._auditor is not None and brief is not None and brief.closure is not None:
             task = partial(self._audited, self._auditor, brief.closure, task)
         if ticket is None or brief is None:
-            with reading_unstored(own, _BOUNDARY):
+            with reading_unstored(own, directory, _BOUNDARY):
                 return self._timed(task, config)
         sources = brief.sources
         watcher = witness.of_this_process()
