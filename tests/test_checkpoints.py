@@ -133,9 +133,10 @@ def test_environment_of_one_worker_has_all_that_slurm_has_given() -> None:
     [("auto", 8, 2, "4"), ("auto", 1, 4, "1"), (3, None, 1, "3"), ("auto", None, 1, None), (None, 8, 1, None)],
 )
 def test_threads_are_limited_by_what_a_task_has(
-    threads: Any, cpus: int | None, parallel: int, expected: str | None
+    threads: Any, cpus: int | None, parallel: int, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it is not known what a task has, nothing is limited: the cluster's own rules hold."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert thread_limits(threads, cpus, parallel).get("OMP_NUM_THREADS") == expected
 
 

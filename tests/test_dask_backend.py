@@ -534,15 +534,24 @@ class Given(SpecCluster):
         super().__init__(workers={0: worker}, scheduler={"cls": Scheduler, "options": options})
 
 
-def test_dask_cluster_that_cannot_make_workers_is_refused_more_than_it_has(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dask_cluster_that_cannot_make_workers_is_refused_more_than_it_has(start: Start) -> None:
     """As many as it has is fine; Dask itself would fail where nobody sees it, each time that it is asked."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())  # a nanny sets variables of the process that makes it
     cluster = {"_target_": f"{__name__}.Given"}
     assert start(cluster=cluster, scale=1).submit(str, 1).result(DEADLINE_S) == "1"
     with pytest.raises(SettingError, match="at most 1: "):
         start(cluster=cluster, scale=2)
+
+
+def test_dask_cluster_leaves_no_variables_behind(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nanny limits the threads of the process that makes it for good: no later sweep there is to run by that."""
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = dict(os.environ)
+    backend = start(cluster={"_target_": f"{__name__}.Given"}, scale=1)
+    assert backend.submit(str, 1).result(DEADLINE_S) == "1"
+    assert dict(os.environ) != before
+    backend.stop(cancel=True)
+    assert dict(os.environ) == before
 
 
 def test_dask_scheduler_that_does_not_answer_is_refused(start: Start) -> None:

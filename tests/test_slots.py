@@ -273,8 +273,11 @@ if __name__ == "__main__":
 """
 
 
-def test_sweep_whose_key_names_a_thread_limit_counts_what_the_jobs_see(project: Project) -> None:
+def test_sweep_whose_key_names_a_thread_limit_counts_what_the_jobs_see(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A limit that the workers set is the value that belongs to the key: the same limit hits, another one misses."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     project.write(app=COUNTS)
     named = ("hydra/launcher=parcache", "hydra.launcher.cache.env=[OMP_NUM_THREADS]")
     for limit, said in ((1, "0 hits, 1 misses"), (1, "1 hits, 0 misses"), (2, "0 hits, 1 misses")):

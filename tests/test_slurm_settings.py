@@ -211,7 +211,8 @@ def test_workers_are_as_many_as_run_at_a_time() -> None:
     assert create("slurm", {"cluster": "debug"}).capacity == 1
 
 
-def test_environment_names_the_limits_of_threads_that_workers_get() -> None:
+def test_environment_names_the_limits_of_threads_that_workers_get(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that holds one of them holds what the jobs see."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     backend = create("slurm", {"cpus_per_task": 8, "parallel_per_task": 2})
     assert backend.environment(["OMP_NUM_THREADS", "HOME"]) == {"OMP_NUM_THREADS": "4"}  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,7 @@ def make_cluster(settings: Settings, when_closed: Callable[[Callable[[], None]],
         SettingError: It cannot be made of these settings.
     """
     kind, arguments = _kind_and_arguments(settings, when_closed)
+    when_closed(_taking_back_variables())
     # dask-jobqueue asks for them at the end of its constructor; what is refused then could not be told.
     asked = arguments.pop("n_workers", None) if is_of_jobs(kind) else None
     try:
@@ -40,6 +42,27 @@ def make_cluster(settings: Settings, when_closed: Callable[[Callable[[], None]],
         expected = f"what {settings.target or 'distributed.LocalCluster'} takes ({_reason(error)})"
         raise SettingError(f"{PREFIX}.cluster", dict(settings.arguments), expected) from error
     return cluster
+
+
+def _taking_back_variables() -> Callable[[], None]:
+    """Return what restores the variables that are set in this process for the Dask workers that are started from it.
+
+    A nanny leaves them behind. What runs afterwards would find one thread for each numeric library, and a hash seed.
+    Distributed has been imported by then: its defaults are known.
+    """
+    from dask import config
+
+    given = config.get("distributed.nanny.pre-spawn-environ", None) or {}
+    before = {name: os.environ.get(name) for name in (*given, "PYTHONHASHSEED", "__DASK_PARENT_PID")}
+
+    def take_back() -> None:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    return take_back
 
 
 def _kind_and_arguments(
