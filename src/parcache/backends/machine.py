@@ -1,4 +1,4 @@
-"""What this machine has: the cores that this process may use, and GPUs."""
+"""What this machine has: the cores that this process may use, GPUs, and environment variables."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ class Gpus(NamedTuple):
 
     names: tuple[str, ...]
     are_rocm: bool = False
+
+
+def set_variables(values: Mapping[str, str | None]) -> None:
+    """Give environment variables of this process these values; None: there is to be no such variable."""
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def cores(environ: Mapping[str, str] = os.environ, cgroup: str = "/sys/fs/cgroup") -> int:

@@ -13,6 +13,7 @@ from parcache.backends.dask.quiet import without_main, without_terminal
 from parcache.backends.dask.refusals import is_of_jobs, keep_refusals, refusals
 from parcache.backends.dask.scratch import scratch_folder
 from parcache.backends.dask.settings import PREFIX, Settings, cluster_class, number_of_local_workers
+from parcache.backends.machine import set_variables
 from parcache.errors import SettingError
 
 log = logging.getLogger("parcache")
@@ -54,15 +55,7 @@ def _taking_back_variables() -> Callable[[], None]:
 
     given = config.get("distributed.nanny.pre-spawn-environ", None) or {}
     before = {name: os.environ.get(name) for name in (*given, "PYTHONHASHSEED", "__DASK_PARENT_PID")}
-
-    def take_back() -> None:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-    return take_back
+    return lambda: set_variables(before)
 
 
 def _kind_and_arguments(

@@ -20,6 +20,7 @@ from parcache.backends.child import Setup, new_setup
 from parcache.backends.dask.guard import VARIABLE, Guard
 from parcache.backends.dask.memory import largest_over
 from parcache.backends.dask.quiet import TERMINALS
+from parcache.backends.machine import set_variables
 from parcache.backends.pool import Pool
 from parcache.backends.slots import INDEX_VARIABLE
 from parcache.backends.worker import Call
@@ -231,10 +232,6 @@ def _failed(error: BaseException) -> bytes:
 
 
 def _enter(environ: Mapping[str, str | None], initializer: Callable[[], None]) -> None:
-    for name, value in environ.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    set_variables(environ)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINALS)  # programs that jobs start are to have it as ever
     initializer()
